@@ -1,0 +1,289 @@
+"""The command line: parses, calls the pipeline, prints. What is heavy is imported when a command needs it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from dreampgc import __version__
+from dreampgc.console import Console, age, lenient_streams
+from dreampgc.errors import DreamError, InputError, Interrupted, MissingError
+
+if TYPE_CHECKING:
+    from dreampgc.config.presets import Family
+
+app = typer.Typer(
+    name="dreampgc",
+    help="Text to 3D by score distillation with pixel-wise gradient clipping.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+priors_app = typer.Typer(help="The diffusion models that guide a run.")
+app.add_typer(priors_app, name="priors")
+
+
+Method = Literal["latent", "vae", "linear", "pngd", "pgc-v", "pgc-n"]
+PresetName = Literal["draft", "standard", "high"]
+Device = Literal["auto", "cpu", "cuda"]
+#: An enumeration, because typer takes no list of literals.
+MeshFormat = StrEnum("MeshFormat", ["glb", "obj", "ply", "stl", "usdz"])
+RunArgument = Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run folder; the newest run if left out.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dreampgc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Text to 3D by score distillation with pixel-wise gradient clipping."""
+
+
+@app.command()
+def text(
+    prompt: Annotated[str | None, typer.Argument(help='What to make, such as "a wooden car".')] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(metavar="auto|mini|sd21|sd15|sdxl|DIR|HUB_ID", help="Diffusion model that guides the run."),
+    ] = None,
+    method: Annotated[Method | None, typer.Option(help="How the gradient reaches the image.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Threshold of the pixel-wise clipping.")] = None,
+    preset: Annotated[PresetName | None, typer.Option(help="Quality against time.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps in all.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where to compute.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder itself.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Configuration to start from.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set section.key; repeatable.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Make a 3D object from a text: trains a field, then writes mesh.glb and turntable.webp."""
+    from dreampgc.config import load_config
+    from dreampgc.runs import open_run
+
+    console = Console(quiet=quiet, json=json)
+    options: dict[str, object] = {
+        "prompt": prompt,
+        "prior": prior,
+        "guidance.method": method,
+        "guidance.clip": clip,
+        "preset": preset,
+        "seed": seed,
+        "device": device,
+    }
+    if resume is not None:
+        _require_alone({**options, "output": output, "config": config, "set": assignments})
+        _require_positive(steps=steps)
+        path = open_run(resume).path
+        from dreampgc import pipeline  # seconds of imports: bad input is answered before
+
+        run = pipeline.resume(path, console, steps)
+    else:
+        options["loop.steps"] = steps
+        resolved = load_config(file=config, assignments=assignments or (), options=options, family=_family)
+        from dreampgc import pipeline
+
+        run = pipeline.create(resolved, output, console)
+    console.info(f"done: see {run}")
+    console.event("done", run=run)
+
+
+@app.command()
+def export(
+    run: RunArgument = None,
+    formats: Annotated[list[MeshFormat] | None, typer.Option("--format", help="File format; repeatable.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Grid points along each axis.")] = None,
+    faces: Annotated[int | None, typer.Option(help="Triangles at most.")] = None,
+    texture_size: Annotated[int | None, typer.Option(help="Texture width in pixels.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write.")] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Write the mesh of a run."""
+    from dreampgc.runs import open_run
+
+    console = Console(quiet=quiet, json=json)
+    _require_positive(resolution=resolution, faces=faces, texture_size=texture_size)
+    source = open_run(run).path
+    from dreampgc import pipeline
+
+    written = pipeline.export(
+        source,
+        formats=list(formats or ()),
+        resolution=resolution,
+        faces=faces,
+        texture_size=texture_size,
+        output=output,
+        checkpoint=None,
+        console=console,
+    )
+    for path in written:
+        console.info(f"wrote {path}")
+        console.event("file", path=path)
+
+
+@app.command()
+def render(
+    run: RunArgument = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="turntable.webp|.webm|.gif", help="Where to write; the suffix decides.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Write a turntable of a run."""
+    from dreampgc.runs import open_run
+
+    console = Console(quiet=quiet, json=json)
+    source = open_run(run).path
+    from dreampgc import pipeline
+
+    path = pipeline.turntable(source, output=output, console=console)
+    console.info(f"wrote {path}")
+    console.event("file", path=path)
+
+
+@app.command()
+def runs(quiet: Quiet = False, json: Json = False) -> None:
+    """List the runs, the newest first."""
+    from dreampgc.runs import list_runs, runs_directory
+
+    console = Console(quiet=quiet, json=json)
+    rows = []
+    for run in list_runs():
+        record, state = run.record, run.state
+        rows.append((run.path, state, record["prompt"], record["step"], record["steps"], age(record["created"])))
+    if rows or json:
+        console.table("run", ("run", "state", "prompt", "step", "steps", "age"), rows)
+    else:
+        console.info(f"there are no runs in {runs_directory()}")
+
+
+@priors_app.callback(invoke_without_command=True)
+def _priors(context: typer.Context) -> None:
+    """The diffusion models that guide a run; lists them when no command is given."""
+    if context.invoked_subcommand is None:
+        priors_list()
+
+
+@priors_app.command("list")
+def priors_list(
+    vocabulary: Annotated[bool, typer.Option("--vocabulary", help="The words that mini knows.")] = False,
+    json: Json = False,
+) -> None:
+    """List the priors that have names, and whether they are on this machine."""
+    from dreampgc.priors import catalog
+    from dreampgc.priors.vocabulary import Vocabulary
+
+    console = Console(json=json)
+    if not vocabulary:
+        states = {name: "ready" if catalog.installed(name) else "to be downloaded" for name in catalog.KNOWN}
+        rows = [(name, states[name], prior.description) for name, prior in catalog.KNOWN.items()]
+        console.table("prior", ("name", "state", "description"), rows)
+    elif words := Vocabulary.load(catalog.MINI_DIRECTORY):
+        rows = [*(("class", word) for word in words.classes), *(("attribute", word) for word in words.attributes)]
+        console.table("word", ("kind", "word"), rows)
+    else:
+        raise MissingError("this installation lacks the mini prior: reinstall dreampgc")
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what this machine offers: versions, device, accelerators, priors, codecs."""
+    from dreampgc.doctor import examine
+
+    console = Console(json=json)
+    rows = [(found.topic, found.name, found.state, found.note) for found in examine()]
+    console.table("finding", ("topic", "name", "state", "note"), rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command line and exit with the contract's code."""
+    lenient_streams()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = run_command(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (such as head) left; the interpreter's own flush at exit must not fail on it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error becomes one sentence on stderr."""
+    try:
+        return app(list(arguments) or ["--help"], prog_name="dreampgc", standalone_mode=False) or 0
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get("DREAMPGC_DEBUG") == "1":
+            traceback.print_exc()
+        message, code = _failure(error)
+        Console(json="--json" in arguments).error(message, code)
+        return code
+
+
+def _failure(error: Exception) -> tuple[str, int]:
+    """The sentence and the exit code for an error."""
+    match error:
+        case DreamError():
+            return str(error), error.exit_code
+        case typer.TyperException():
+            sentence = error.format_message().replace("Value error, ", "").rstrip(".")
+            return f"{sentence} (--help lists what there is)", error.exit_code
+        case typer.Abort():
+            return "interrupted", 130
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return f"cannot write {error.filename or 'a file'}: {error.strerror}; make room and try again", 1
+    return f"internal error ({type(error).__name__}: {error}); set DREAMPGC_DEBUG=1 to see the traceback", 1
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave in good order on SIGTERM, as Python does on SIGINT by itself."""
+    raise Interrupted("terminated", 128 + number)
+
+
+def _family(prior: str, device: str) -> Family:
+    """Which presets a prior wants; small priors carry a vocabulary."""
+    if prior == "auto":
+        import torch
+
+        return "full" if device != "cpu" and torch.cuda.is_available() else "mini"
+    return "mini" if prior == "mini" or (Path(prior) / "vocabulary.json").is_file() else "full"
+
+
+def _require_alone(options: Mapping[str, object]) -> None:
+    """Refuse options that a resumed run cannot change."""
+    if given := [key.rpartition(".")[2] for key, value in options.items() if value]:
+        names = " and ".join(given)
+        raise InputError(f"--resume takes the run's own configuration, only --steps may change: leave out {names}")
+
+
+def _require_positive(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise InputError(f"--{name.replace('_', '-')} = {number}: must be 1 or more")

@@ -1,0 +1,64 @@
+"""The presets: for each (preset, family of priors) the values that differ from the defaults of `config`.
+
+The family is "mini" for the embedded prior and its kind (128-pixel images, made for a CPU) and "full" for
+priors of Stable Diffusion's size.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Preset = Literal["draft", "standard", "high"]
+Family = Literal["mini", "full"]
+
+_FULL: dict[str, Any] = {
+    "guidance.scale": 100.0,
+    "cameras.distance": (3.0, 3.5),
+    "cameras.fov": (20.0, 40.0),
+    "field.levels": 16,
+    "field.log2_hashmap_size": 19,
+    "field.max_resolution": 2048,
+    "field.hidden": 64,
+    "field.layers": 3,
+    "render.start_resolution": 64,
+    "render.resolution": 128,
+    "render.samples": 512,
+    "render.grid_resolution": 128,
+    "optimizer.learning_rate": 5e-3,
+    "mesh.resolution": 256,
+    "mesh.faces": 50_000,
+    "mesh.turntable_size": 512,
+    "mesh.turntable_frames": 60,
+}
+
+#: Dotted keys and values by preset and family.
+PRESETS: dict[tuple[Preset, Family], dict[str, Any]] = {
+    ("draft", "mini"): {
+        "loop.steps": 150,
+        "loop.checkpoint_every": 50,
+        "loop.preview_every": 50,
+        "loop.gradient_every": 50,
+        "cameras.batch": 1,
+        "render.resolution": 64,
+        "mesh.resolution": 96,
+        "mesh.faces": 10_000,
+    },
+    ("standard", "mini"): {},
+    ("high", "mini"): {
+        "loop.steps": 1200,
+        "cameras.batch": 4,
+        "mesh.resolution": 192,
+        "mesh.faces": 50_000,
+    },
+    ("draft", "full"): {**_FULL, "loop.steps": 1500, "render.resolution": 64, "mesh.resolution": 128},
+    ("standard", "full"): {**_FULL, "loop.steps": 5000, "loop.checkpoint_every": 500, "loop.preview_every": 250},
+    ("high", "full"): {
+        **_FULL,
+        "loop.steps": 10_000,
+        "loop.checkpoint_every": 500,
+        "loop.preview_every": 500,
+        "render.resolution": 256,
+        "mesh.resolution": 384,
+        "mesh.faces": 100_000,
+    },
+}

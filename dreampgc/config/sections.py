@@ -1,0 +1,190 @@
+"""What can be configured: one frozen, checked model for each section of the configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from dreampgc.config.presets import Preset
+
+
+def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] > limits[1]:
+        raise ValueError("the lower end of the range is above the upper one")
+    return limits
+
+
+def _prompt(text: str) -> str:
+    text = " ".join(text.split())
+    if not text:
+        raise ValueError("the prompt is empty")
+    if not text.isprintable():
+        raise ValueError("the prompt holds characters that are not text")
+    return text
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[int, Field(ge=1, le=4096)]
+Elevation = Annotated[float, Field(ge=-90, le=90)]
+Angle = Annotated[float, Field(gt=0, lt=180)]
+ElevationRange = Annotated[tuple[Elevation, Elevation], AfterValidator(_ascending)]
+DistanceRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
+AngleRange = Annotated[tuple[Angle, Angle], AfterValidator(_ascending)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, no unknown keys, no NaN, no infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class GuidanceConfig(Section):
+    """Score distillation: which gradient, at which noise, shaped how."""
+
+    method: Literal["latent", "vae", "linear", "pngd", "pgc-v", "pgc-n"] = "pgc-n"
+    clip: PositiveFloat = 0.1
+    norm: Literal["l2", "linf"] = "l2"
+    scale: NonNegativeFloat = 10.0
+    weighting: Literal["sigma2", "one"] = "sigma2"
+    t_min: Share = 0.02
+    t_max: Share = 0.98
+    #: The share of the run over which the upper end of the range falls linearly to t_end; 0: it stays at t_max.
+    anneal: Share = 1.0
+    t_end: Share = 0.5
+
+    @model_validator(mode="after")
+    def _check(self) -> GuidanceConfig:
+        if not self.t_min < min(self.t_max, self.t_end):
+            raise ValueError("t_min must be below t_max and t_end")
+        return self
+
+
+class CamerasConfig(Section):
+    """Where views are sampled: degrees and world units."""
+
+    batch: Annotated[int, Field(ge=1, le=64)] = 2
+    elevation: ElevationRange = (-15.0, 60.0)
+    distance: DistanceRange = (2.1, 2.7)
+    fov: AngleRange = (40.0, 50.0)
+
+
+class FieldConfig(Section):
+    """The hash-grid field: its size and how its density starts."""
+
+    levels: Annotated[int, Field(ge=1, le=32)] = 8
+    features: Annotated[int, Field(ge=1, le=8)] = 2
+    log2_hashmap_size: Annotated[int, Field(ge=4, le=24)] = 15
+    base_resolution: Size = 16
+    max_resolution: Size = 256
+    hidden: Size = 32
+    layers: Annotated[int, Field(ge=1, le=8)] = 2
+    density_activation: Literal["trunc_exp", "softplus"] = "trunc_exp"
+    blob_density: NonNegativeFloat = 5.0
+    blob_radius: PositiveFloat = 0.2
+
+    @model_validator(mode="after")
+    def _check(self) -> FieldConfig:
+        if self.base_resolution > self.max_resolution:
+            raise ValueError("base_resolution is above max_resolution")
+        return self
+
+
+class RenderConfig(Section):
+    """Ray marching and shading during training."""
+
+    resolution: Size = 96
+    start_resolution: Size = 64
+    #: Share of the run that is rendered at start_resolution.
+    ramp: Share = 0.5
+    #: Samples per ray across the whole cube; only those in occupied cells are evaluated.
+    samples: Size = 128
+    grid_resolution: Annotated[int, Field(ge=4, le=256)] = 64
+    grid_every: PositiveInt = 10
+    background: Literal["random", "white", "learned"] = "random"
+    #: Shares of the steps with these shadings; the rest is lambertian.
+    albedo_share: Share = 0.5
+    textureless_share: Share = 0.1
+
+    @model_validator(mode="after")
+    def _check(self) -> RenderConfig:
+        if self.start_resolution > self.resolution:
+            raise ValueError("start_resolution is above resolution")
+        if self.albedo_share + self.textureless_share > 1:
+            raise ValueError("albedo_share and textureless_share sum to more than 1")
+        return self
+
+
+class OptimizerConfig(Section):
+    """Adam, and the parameter-wise baselines of Eq. 3 and 4."""
+
+    learning_rate: PositiveFloat = 1e-3
+    #: The hash grid's rate is this many times learning_rate.
+    encoding_multiplier: PositiveFloat = 10.0
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
+    eps: PositiveFloat = 1e-15
+    rule: Literal["none", "ngd", "clip"] = "none"
+    rule_threshold: PositiveFloat = 1.0
+
+
+class RegularisersConfig(Section):
+    """Weights; 0 switches a regulariser off."""
+
+    opacity_entropy: NonNegativeFloat = 1e-3
+    sparsity: NonNegativeFloat = 0.0
+    orientation: NonNegativeFloat = 1e-2
+    distortion: NonNegativeFloat = 0.0
+    total_variation: NonNegativeFloat = 0.0
+
+
+class LoopConfig(Section):
+    """How long a stage trains and how often it writes; cadences in steps, 0 for never (but for the last step)."""
+
+    steps: Annotated[int, Field(ge=1, le=10_000_000)] = 400
+    checkpoint_every: Annotated[int, Field(ge=0)] = 100
+    preview_every: Annotated[int, Field(ge=0)] = 100
+    gradient_every: Annotated[int, Field(ge=0)] = 100
+    keep_checkpoints: Annotated[int, Field(ge=2)] = 2
+    #: So many steps in a row whose loss or gradient is not finite end the run.
+    max_bad_steps: PositiveInt = 20
+
+
+class MeshConfig(Section):
+    """The mesh and the turntable at the end of a run."""
+
+    resolution: Annotated[int, Field(ge=16, le=1024)] = 128
+    level: Literal["auto"] | PositiveFloat = "auto"
+    faces: Annotated[int, Field(ge=100)] = 20_000
+    smoothing: Annotated[int, Field(ge=0, le=100)] = 10
+    formats: Annotated[tuple[Literal["glb", "obj", "ply", "stl", "usdz"], ...], Field(min_length=1)] = ("glb",)
+    turntable_frames: Annotated[int, Field(ge=1, le=1000)] = 36
+    turntable_size: Annotated[int, Field(ge=16, le=2048)] = 256
+
+
+class RunConfig(Section):
+    """The whole configuration of one run."""
+
+    task: Literal["text"] = "text"
+    prompt: Annotated[str, AfterValidator(_prompt)]
+    negative_prompt: str = ""
+    prior: Annotated[str, Field(min_length=1)] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    preset: Preset = "standard"
+    guidance: GuidanceConfig = GuidanceConfig()
+    cameras: CamerasConfig = CamerasConfig()
+    field: FieldConfig = FieldConfig()
+    render: RenderConfig = RenderConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    regularisers: RegularisersConfig = RegularisersConfig()
+    loop: LoopConfig = LoopConfig()
+    mesh: MeshConfig = MeshConfig()

@@ -1,0 +1,145 @@
+"""What this machine offers: versions, devices, accelerators, priors, codecs, and why what is missing is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dreampgc import __version__
+from dreampgc.priors import catalog
+
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "opencv-python-headless",
+    "PyMCubes",
+    "trimesh",
+)
+#: Seconds a probe may take: nerfacc compiles its kernels on first use.
+PROBE_SECONDS = 300
+
+_TINYCUDANN = """
+import torch, tinycudann
+grid = tinycudann.Encoding(3, {"otype": "HashGrid", "n_levels": 4, "log2_hashmap_size": 12})
+grid(torch.rand(256, 3, device="cuda")).float().sum().backward()
+torch.cuda.synchronize()
+"""
+_NERFACC = """
+import torch, nerfacc
+grid = nerfacc.OccGridEstimator([-1, -1, -1, 1, 1, 1], resolution=8).cuda()
+rays = torch.rand(64, 3, device="cuda")
+grid.sampling(rays, torch.nn.functional.normalize(rays, dim=-1), render_step_size=0.1)
+torch.cuda.synchronize()
+"""
+_KERNELS = """
+import torch
+from dreampgc.ops.pixel_clip import pixel_clip
+pixel_clip(torch.rand(1, 3, 8, 8, device="cuda"), 0.1, "norm", "l2")
+torch.cuda.synchronize()
+"""
+_WEBP = """
+import io
+from PIL import Image
+frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+frames[0].save(io.BytesIO(), "webp", save_all=True, append_images=frames[1:])
+"""
+_WEBM = """
+import os, tempfile, cv2, numpy
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, "probe.webm")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"VP80"), 10, (64, 64))
+    writer.write(numpy.zeros((64, 64, 3), numpy.uint8))
+    writer.release()
+    assert os.path.getsize(path) > 0, "OpenCV wrote an empty video"
+"""
+#: Accelerators: the module they live in, and a forward and backward pass to try in a child process.
+ACCELERATORS = {
+    "tinycudann": ("tinycudann", _TINYCUDANN),
+    "nerfacc": ("nerfacc", _NERFACC),
+    "CUDA kernels of dreampgc": ("dreampgc._cuda", _KERNELS),
+}
+#: Codecs of turntables, each with a picture or a video to write.
+CODECS = {"animated WebP": _WEBP, "webm (VP8)": _WEBM}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: ``state`` in a word, ``note`` says more or why not."""
+
+    topic: str
+    name: str
+    state: str
+    note: str = ""
+
+
+def examine() -> list[Finding]:
+    """Everything there is to say about this machine; never raises for what is missing."""
+    return [*_versions(), *_devices(), *_accelerators(), *_priors(), *_codecs()]
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("version", "dreampgc", __version__)
+    yield Finding("version", "Python", platform.python_version(), platform.platform())
+    for package in PACKAGES:
+        try:
+            yield Finding("version", package, importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding("version", package, "missing", f"pip install {package}")
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    yield Finding("device", "cpu", "usable", f"{torch.get_num_threads()} threads")
+    if not torch.cuda.is_available():
+        reason = "this torch is built without CUDA" if torch.version.cuda is None else "no CUDA device or driver"
+        yield Finding("device", "cuda", "missing", reason)
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield Finding("device", f"cuda:{index}", "usable", f"{properties.name}, {properties.total_memory >> 30} GiB")
+
+
+def _accelerators() -> Iterator[Finding]:
+    import torch
+
+    for name, (module, code) in ACCELERATORS.items():
+        if importlib.util.find_spec(module) is None:
+            yield Finding("accelerator", name, "not in use", "not installed; plain torch does the same")
+        elif not torch.cuda.is_available():
+            yield Finding("accelerator", name, "not in use", "it needs a CUDA device; plain torch does the same")
+        else:
+            reason = probe(code)
+            yield Finding("accelerator", name, "not in use" if reason else "usable", reason or "")
+
+
+def probe(code: str, seconds: float = PROBE_SECONDS) -> str | None:
+    """Run Python ``code`` in a child process, which may crash: None when all went well, else the reason."""
+    try:
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {seconds:.0f} s"
+    if child.returncode < 0:
+        return f"it crashed ({signal.Signals(-child.returncode).name})"
+    lines = child.stderr.strip().splitlines()
+    return (lines[-1] if lines else f"exit code {child.returncode}") if child.returncode else None
+
+
+def _priors() -> Iterator[Finding]:
+    for name, prior in catalog.KNOWN.items():
+        place = catalog.installed(name)
+        yield Finding("prior", name, "ready" if place else "missing", str(place) if place else prior.description)
+
+
+def _codecs() -> Iterator[Finding]:
+    for name, code in CODECS.items():
+        reason = probe(code)
+        yield Finding("codec", name, "missing" if reason else "usable", reason or "")

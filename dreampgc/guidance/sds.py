@@ -1,0 +1,118 @@
+"""Score distillation sampling: what the prior thinks of a render, as a gradient of its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from dreampgc.cameras import Views
+from dreampgc.errors import InputError
+from dreampgc.guidance.propagation import METHODS, Propagated, propagate
+from dreampgc.guidance.schedule import Schedule, Weighting, weight
+from dreampgc.ops.reference import Norm, gradient_statistics
+from dreampgc.priors.base import Prior
+from dreampgc.priors.prompts import view_prompts, view_weights
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one call of `ScoreDistillation.image_gradient` saw, for logs and pictures.
+
+    ``gradient.raw`` and ``gradient.shaped`` are ``[B,C,S,S]`` at the encoder's size; ``timesteps`` is ``[B]``.
+    """
+
+    timesteps: Tensor
+    gradient: Propagated
+    threshold: float
+    norm: Norm
+
+    @cached_property
+    def statistics(self) -> dict[str, float]:
+        """The raw gradient's pixel norms: median, p99, maximum, mean, clipped (share), non_finite (count)."""
+        numbers = gradient_statistics(self.gradient.raw, self.threshold, self.norm)
+        return dict(zip(numbers, torch.stack([x.double() for x in numbers.values()]).tolist(), strict=True))
+
+
+class ScoreDistillation:
+    """Score distillation with a frozen prior, one prompt and one propagation method.
+
+    ``scale`` is the guidance scale ``s`` of ``eps = eps_0 + s (eps_y - eps_0)``: 1 is the conditional
+    prediction (the paper's released code writes ``eps_y + s (eps_y - eps_0)``: its 100 is 101 here).
+    All randomness comes from ``generator``, on the CPU, so that every device sees the same numbers.
+
+    Raises:
+        InputError: an unknown ``method``, or a prompt that the prior does not understand.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        prompt: str,
+        *,
+        schedule: Schedule,
+        generator: torch.Generator,
+        negative_prompt: str = "",
+        method: str = "pgc-n",
+        clip: float = 0.1,
+        norm: Norm = "l2",
+        scale: float = 100.0,
+        weighting: Weighting = "sigma2",
+    ) -> None:
+        if method not in METHODS:
+            raise InputError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
+        self.prior = prior
+        self.schedule = schedule
+        self.generator = generator
+        self.method = METHODS[method]
+        self.clip = clip
+        self.norm: Norm = norm
+        self.scale = scale
+        self.weighting: Weighting = weighting
+        self.last: Record | None = None
+        with torch.no_grad():
+            self._view_text = prior.encode_text(view_prompts(prompt, prior.view_phrases))
+            self._negative_text = prior.encode_text([negative_prompt])
+
+    def image_gradient(self, image: Tensor, views: Views, step: int) -> Tensor:
+        """The shaped gradient of the loss in each pixel of ``image``, same shape, float32: data, not a graph.
+
+        ``image`` is ``[B,3,H,W]`` in [0,1] on the prior's device (``[B,4,h,w]`` latents for the method
+        ``latent``), seen from ``views``; smaller renders than the prior's are upsampled inside.
+        """
+        text = self._condition(views)
+        timesteps = self.schedule.sample(step, len(image), self.generator).to(self.prior.device)
+        gradient = propagate(
+            self.method,
+            self.prior,
+            image.detach(),
+            lambda latents: self.latent_gradient(latents, timesteps, text),
+            threshold=self.clip,
+            norm=self.norm,
+        )
+        self.last = Record(timesteps, gradient, self.clip, self.norm)
+        return gradient.image
+
+    @torch.no_grad()
+    def latent_gradient(self, latents: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+        """``g_z = w(t) (eps_hat - eps)`` for latents ``[B,4,s,s]``, time steps ``[B]``, text ``[B,L,D]`` (Eq. 1)."""
+        noise = torch.randn(latents.shape, generator=self.generator).to(latents.device)
+        alpha = self.prior.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        w = weight(self.prior.alphas_cumprod, timesteps, self.weighting).view(-1, 1, 1, 1)
+        return w * (self._guided_noise(noisy, timesteps, text) - noise)
+
+    def _guided_noise(self, noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+        """Classifier-free guidance, both branches in one batch: ``eps_0 + s (eps_y - eps_0)``."""
+        both = torch.cat([self._negative_text.expand_as(text), text])
+        unconditional, conditional = self.prior.predict_noise(
+            torch.cat([noisy, noisy]), torch.cat([timesteps, timesteps]), both
+        ).chunk(2)
+        return unconditional + self.scale * (conditional - unconditional)
+
+    def _condition(self, views: Views) -> Tensor:
+        """The text of each view ``[B,L,D]``: the phrases' embeddings mixed by where the camera is."""
+        weights = view_weights(views.azimuth, views.elevation, self.prior.view_phrases)
+        return torch.einsum("bp,pld->bld", weights.to(self._view_text), self._view_text)

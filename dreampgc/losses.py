@@ -1,0 +1,54 @@
+"""Regularisers: small pure functions of what a render saw, each a 0-d tensor to be weighted and added."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dreampgc.ops.segments import sum_before
+from dreampgc.types import RenderOutput
+
+
+def opacity_entropy(output: RenderOutput) -> Tensor:
+    """Mean binary entropy (bits) of the pixels' opacity: 0 if each is clear or solid, 1 if all are half."""
+    share = output.opacity.clamp(1e-5, 1 - 1e-5)
+    return -(share * share.log2() + (1 - share) * (1 - share).log2()).mean()
+
+
+def sparsity(output: RenderOutput) -> Tensor:
+    """Mean opacity of the pixels, smoothed at zero (DreamFusion's ``sqrt(opacity^2 + 0.01)``): less matter."""
+    return (output.opacity.square() + 0.01).sqrt().mean()
+
+
+def orientation(output: RenderOutput) -> Tensor:
+    """Weight of normals that face away, ``sum w max(n.d, 0)^2`` per pixel (Verbin et al. 2022, Eq. 11).
+
+    Weights are data here: surfaces are to turn, not to vanish.
+
+    Raises:
+        ValueError: ``output`` was rendered without normals.
+    """
+    extras = output.extras
+    if "normals" not in extras:
+        raise ValueError("orientation needs a render with normals: shade it, or pass normals=True")
+    away = (extras["normals"] * extras["directions"]).sum(-1).clamp_min(0).square()
+    return (extras["weights"].detach() * away).sum() / output.opacity.numel()
+
+
+def distortion(output: RenderOutput) -> Tensor:
+    """How far each ray's weights are spread, per pixel (Barron et al. 2022, Eq. 15), in world units.
+
+    ``sum_ij w_i w_j |t_i - t_j| + 1/3 sum_i w_i^2 step``; the double sum in linear time, for ``t`` ascends.
+    """
+    rays, weights, distances, step = (output.extras[name] for name in ("rays", "weights", "distances", "step"))
+    before = distances * sum_before(weights, rays) - sum_before(weights * distances, rays)
+    return (2 * weights * before + weights.square() * (step / 3)).sum() / output.opacity.numel()
+
+
+def total_variation(values: Tensor, dimensions: int = 2) -> Tensor:
+    """Mean squared difference of neighbours along the last ``dimensions`` axes, summed over the axes.
+
+    For images ``[B,C,H,W]`` (2) or a hash grid's coarse volumes ``[F,D,H,W]`` (3).
+    """
+    differences = [values.diff(dim=axis).square().mean() for axis in range(-dimensions, 0)]
+    return torch.stack(differences).sum()

@@ -1,0 +1,1 @@
+"""Meshes: taken out of a field, made clean, written to files."""

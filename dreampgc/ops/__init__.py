@@ -1,0 +1,1 @@
+"""Operations with a native fast path: each one has a plain torch twin in `reference`."""

@@ -1,0 +1,109 @@
+"""Pixel-wise gradient clipping in plain torch: the definition that every kernel is held to.
+
+A *gradient* is d(loss)/d(image) of one sample, ``[B,3,H,W]``; each pixel holds one 3-vector ``g``, and the
+threshold ``c`` acts on its norm, L2 over the channels or (``linf``, as in the paper's released code) the
+largest absolute channel. Arithmetic is float32 (float64 for float64 input).
+
+Norms are taken of ``g / max|g|``, so that neither 1e30 nor 1e-30 leaves float32's range when it is squared.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Mode = Literal["norm", "value", "normalize"]
+Norm = Literal["l2", "linf"]
+
+
+def pixel_clip(gradient: Tensor, threshold: float, mode: str, norm: str) -> Tensor:
+    """Shape each pixel's gradient ``g`` by the threshold ``c`` (Sec. 4.4, Eq. 9 and 10).
+
+    | mode | result | method |
+    |---|---|---|
+    | ``norm`` | ``min(‖g‖, c) g/‖g‖`` | PGC-N |
+    | ``value`` | each channel clamped to [-c, c] (``norm`` plays no part) | PGC-V |
+    | ``normalize`` | ``c g / (‖g‖ + c)`` | PNGD |
+
+    ``gradient`` and the result are ``[B,3,H,W]``, the same dtype and strides. A pixel with a NaN becomes 0;
+    a pixel with an infinity becomes a vector of norm ``c`` along its signs (in ``value`` mode it is clamped
+    like any other).
+    """
+    g = gradient.to(_precision(gradient))
+    g = torch.where(g.isnan().any(dim=1, keepdim=True), 0.0, g)
+    shaped = g.clamp(-threshold, threshold) if mode == "value" else _scale(g, threshold, mode, norm)
+    return torch.empty_like(gradient).copy_(shaped)
+
+
+def pixel_norm(gradient: Tensor, norm: str = "l2") -> Tensor:
+    """Each pixel's gradient norm over the channels, ``[B,C,H,W]`` to ``[B,1,H,W]``; NaN and infinity stay."""
+    largest, _, length = _polar(gradient.to(_precision(gradient)), norm)
+    return largest * length
+
+
+def gradient_statistics(gradient: Tensor, threshold: float, norm: str = "l2") -> dict[str, Tensor]:
+    """Summary of the pixel norms of ``[B,C,H,W]``, as 0-d tensors on its device (no synchronisation).
+
+    ``median``, ``p99``, ``maximum`` and ``mean`` are over the pixels with a finite norm (NaN when there are
+    none), ``non_finite`` counts the others; ``clipped`` is the share of all pixels above the threshold.
+    """
+    norms = pixel_norm(gradient, norm).flatten()
+    bad = ~norms.isfinite()
+    finite = norms.masked_fill(bad, torch.nan).sort().values  # NaN sorts last
+    count = norms.numel() - bad.sum()
+
+    def quantile(share: float) -> Tensor:
+        return finite[((count - 1) * share).round().long().clamp_min(0)]
+
+    return {
+        "median": quantile(0.5),
+        "p99": quantile(0.99),
+        "maximum": quantile(1.0),
+        "mean": finite.nanmean(),
+        "clipped": (norms > threshold).float().mean(),
+        "non_finite": bad.sum(),
+    }
+
+
+def check_arguments(gradient: Tensor, threshold: float, mode: str, norm: str) -> None:
+    """Refuse what `pixel_clip` has no meaning for.
+
+    Raises:
+        ValueError: not a floating-point ``[B,3,H,W]``, a threshold that is not positive and finite, or an
+            unknown mode or norm.
+    """
+    if gradient.dim() != 4 or gradient.shape[1] != 3 or not gradient.is_floating_point():
+        raise ValueError(f"gradient must be floating point [B,3,H,W], not {gradient.dtype} {list(gradient.shape)}")
+    if not (threshold > 0 and math.isfinite(threshold)):
+        raise ValueError(f"threshold must be positive and finite, not {threshold}")
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
+    if norm not in get_args(Norm):
+        raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, not {norm!r}")
+
+
+def _precision(gradient: Tensor) -> torch.dtype:
+    return torch.promote_types(gradient.dtype, torch.float32)
+
+
+def _polar(g: Tensor, norm: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Split ``g = largest * unit`` with ``largest = max|g|`` ``[B,1,H,W]``; also the length of ``unit``."""
+    largest = g.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(g.dtype).tiny)
+    unit = torch.where(largest.isinf(), g.sign(), g / largest)
+    length = unit.square().sum(dim=1, keepdim=True).sqrt() if norm == "l2" else unit.abs().amax(dim=1, keepdim=True)
+    return largest, unit, length
+
+
+def _scale(g: Tensor, threshold: float, mode: str, norm: str) -> Tensor:
+    largest, unit, length = _polar(g, norm)
+    if mode == "norm":
+        return torch.where(largest * length <= threshold, g, unit * (threshold / length))
+    # c g / (‖g‖ + c), divided through by the larger of max|g| and c, so that no intermediate overflows
+    return torch.where(
+        largest <= threshold,
+        g / (largest * length / threshold + 1),
+        unit * (threshold / (length + threshold / largest)),
+    )

@@ -1,0 +1,236 @@
+"""The composition root: builds every object from a configuration, and runs the stages one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dreampgc.cameras import orbit_views
+from dreampgc.checkpoint import checkpoint_step, load_checkpoint, load_latest
+from dreampgc.config import RunConfig
+from dreampgc.console import Console
+from dreampgc.errors import InputError
+from dreampgc.field import Background, InstantNGP
+from dreampgc.guidance.schedule import Schedule
+from dreampgc.guidance.sds import ScoreDistillation
+from dreampgc.images import Frame, save_animation, to_frames
+from dreampgc.mesh.export import export_mesh
+from dreampgc.mesh.extract import extract_mesh
+from dreampgc.optimizers import make_optimizer
+from dreampgc.priors.base import Affine, Prior
+from dreampgc.priors.catalog import PriorSource, resolve
+from dreampgc.render import OccupancyGrid
+from dreampgc.render.mesh import render_mesh
+from dreampgc.runs import Run, create_run
+from dreampgc.stages.loop import Loop
+from dreampgc.stages.nerf import NerfStage, NerfState, load_modules, renders_latents
+from dreampgc.types import Mesh
+
+
+def create(config: RunConfig, output: Path | None, console: Console) -> Path:
+    """Make a run folder, train, and export mesh and turntable; returns the folder.
+
+    Raises:
+        InputError: the prompt, the device or the output folder cannot be used; no folder is left behind.
+        MissingError: the prior's weights are not to be had.
+    """
+    device = resolve_device(config.device)
+    source = resolve(config.prior, device)
+    source.check_prompt(config.prompt)
+    source.check_prompt(config.negative_prompt)
+    if config.prior == "auto" and source.name == "mini":
+        console.info("no CUDA device: using the embedded prior `mini` (see `dreampgc priors list`)")
+    run = create_run(config, output, prior=source.name, device=device)
+    console.info(f"run folder: {run.path}")
+    return _run(run, config, source, device, console)
+
+
+def resume(path: Path, console: Console, steps: int | None = None) -> Path:
+    """Go on with a run from its last good checkpoint; ``steps`` replaces the total.
+
+    Raises:
+        InputError: the folder is no run, was made by a newer version, or its checkpoints are damaged.
+    """
+    run = Run(path)
+    config = run.config
+    if steps is not None:
+        config = config.model_copy(update={"loop": config.loop.model_copy(update={"steps": steps})})
+    device = resolve_device(config.device)
+    return _run(run, config, resolve(config.prior, device), device, console)
+
+
+def export(
+    path: Path,
+    *,
+    formats: list[str],
+    resolution: int | None,
+    faces: int | None,
+    texture_size: int | None,
+    output: Path | None,
+    checkpoint: Path | None,
+    console: Console,
+) -> list[Path]:
+    """Write the mesh of a run (of its newest checkpoint) in each of ``formats``; returns the files.
+
+    Raises:
+        InputError: there is no checkpoint, the field is empty, or ``output`` fits no single format.
+    """
+    run = Run(path)
+    config = run.config
+    formats = formats or ([output.suffix.lstrip(".")] if output and output.suffix else list(config.mesh.formats))
+    if output is not None and len(formats) > 1:
+        raise InputError(f"--output {output} names one file, but there are {len(formats)} formats: leave it out")
+    if texture_size is not None:
+        raise InputError("textures are not baked yet: meshes carry vertex colours; leave --texture-size out")
+    changes = {"resolution": resolution, "faces": faces}
+    settings = config.mesh.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    mesh = _extract(run, config.model_copy(update={"mesh": settings}), checkpoint, console)
+    return [export_mesh(mesh, output or path / f"mesh.{suffix}") for suffix in formats]
+
+
+def turntable(path: Path, *, output: Path | None, console: Console) -> Path:
+    """Write an animation of the run's mesh turning; returns the file."""
+    run = Run(path)
+    return _turntable(run.config, _extract(run, run.config, None, console), output or path / "turntable.webp")
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` as the device that this machine has.
+
+    Raises:
+        InputError: ``cuda`` on a machine without it.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here: use --device cpu, or auto")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def build_stage(config: RunConfig, prior: Prior) -> NerfStage:
+    """The text-to-3D stage with fresh weights, everything random drawn from the configuration's seed.
+
+    Raises:
+        InputError: the method needs a linear map that the prior does not have.
+    """
+    if renders_latents(config) and prior.linear_rgb_to_latent is None:
+        raise InputError(f"the method 'latent' needs a fitted linear map, which the prior {prior.name} does not have")
+    generator = torch.Generator().manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # the initial weights
+    modules = build_modules(config, prior.device)
+    field, background, grid = modules["field"], modules["background"], modules["grid"]
+    guidance = ScoreDistillation(
+        prior,
+        config.prompt,
+        schedule=Schedule(config.loop.steps, **config.guidance.model_dump(include={"t_min", "t_max", "anneal", "t_end"})),
+        generator=generator,
+        negative_prompt=config.negative_prompt,
+        **config.guidance.model_dump(include={"method", "clip", "norm", "scale", "weighting"}),
+    )
+    others = [field.network, field.head, *([background] if config.render.background == "learned" else [])]
+    optimizer = make_optimizer(field.encoding, others, **config.optimizer.model_dump())
+    return NerfStage(config, prior, guidance, NerfState(field, background, grid, optimizer, generator))
+
+
+def build_modules(config: RunConfig, device: torch.device | str) -> dict[str, Any]:
+    """Field, background and occupancy grid with fresh weights."""
+    channels = 4 if renders_latents(config) else 3
+    return {
+        "field": InstantNGP(**config.field.model_dump(), colour_channels=channels).to(device),
+        "background": Background(colour_channels=channels).to(device),
+        "grid": OccupancyGrid(config.render.grid_resolution).to(device),
+    }
+
+
+def _run(run: Run, config: RunConfig, source: PriorSource, device: str, console: Console) -> Path:
+    """Train (from the last checkpoint if there is one), then export."""
+    timings: dict[str, float] = {}
+    with run.active():
+        run.update(steps=config.loop.steps)
+        with _timed(timings, "load"):
+            prior = source.load(device)
+            stage = build_stage(config, prior)
+        pictures: dict[str, Callable[[int], Any]] = {"preview": stage.preview, "gradient": stage.gradient_picture}
+        state = stage.state
+        with Loop(run, config.loop, console, save=state.save, load=state.load, **pictures) as loop:
+            stage.train(loop)
+            timings["train"] = loop.seconds
+        with _timed(timings, "mesh"):
+            mesh = _extract(run, config, None, console)
+            for suffix in config.mesh.formats:
+                console.info(f"wrote {export_mesh(mesh, run.path / f'mesh.{suffix}')}")
+        with _timed(timings, "turntable"):
+            console.info(f"wrote {_turntable(config, mesh, run.path / 'turntable.webp')}")
+        run.update(timings={name: round(seconds, 2) for name, seconds in timings.items()}, peak_memory=_peak_memory())
+    return run.path
+
+
+def _extract(run: Run, config: RunConfig, checkpoint: Path | None, console: Console) -> Mesh:
+    """The mesh of a checkpoint's field (the newest good one by default), coloured."""
+    device = resolve_device(config.device)
+    if checkpoint is None:
+        loaded = load_latest(run.path, console.warn)
+        if loaded is None:
+            raise InputError(f"{run.path} has no checkpoint yet: go on with --resume {run.path}")
+        _, tensors, _ = loaded
+    else:
+        checkpoint_step(checkpoint)
+        tensors, _ = load_checkpoint(checkpoint)
+    modules = build_modules(config, device)
+    load_modules(modules, tensors)
+    field, grid, settings = modules["field"], modules["grid"], config.mesh
+    return extract_mesh(
+        field.density,
+        resolution=settings.resolution,
+        level=settings.level,
+        faces=settings.faces,
+        smoothing=settings.smoothing,
+        colour_fn=_colours(field, config, device),
+        occupied=grid.occupied,
+        device=device,
+    )
+
+
+def _colours(field: InstantNGP, config: RunConfig, device: str) -> Callable[[Tensor], Tensor]:
+    """The field's RGB at points; latents are mapped back by the prior's linear map."""
+    if not renders_latents(config):
+        return lambda points: field(points, None)[1]
+    prior = resolve(config.prior, device).load(device)
+    assert prior.linear_rgb_to_latent is not None, "checked when the run was built"
+    back = inverse(prior.linear_rgb_to_latent)
+    return lambda points: field(points, None)[1] @ back[0] + back[1]
+
+
+def inverse(affine: Affine) -> Affine:
+    """The least-squares inverse ``z -> x`` of an affine map ``x -> x @ A + b`` with independent rows."""
+    matrix = torch.linalg.pinv(affine[0])
+    return matrix, -affine[1] @ matrix
+
+
+def _turntable(config: RunConfig, mesh: Mesh, output: Path) -> Path:
+    def frames() -> Iterator[Frame]:
+        views = orbit_views(config.mesh.turntable_frames)
+        for number in range(len(views)):
+            size = config.mesh.turntable_size
+            yield to_frames(render_mesh(mesh, views[number : number + 1], height=size, width=size).image)[0]
+
+    save_animation(output, frames(), rate=config.mesh.turntable_frames / 4)
+    return output
+
+
+@contextmanager
+def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    timings[name] = time.monotonic() - began
+
+
+def _peak_memory() -> int:
+    """The largest resident size of this process so far, in bytes."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

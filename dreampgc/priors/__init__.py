@@ -1,0 +1,1 @@
+"""Priors: frozen diffusion models that say how a render should change."""

@@ -1,0 +1,29 @@
+"""Volume rendering of packed samples: transmittance, weights and their sums along each ray (Max 1995)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dreampgc.ops.segments import sum_before
+
+
+def transmittance(optical_depth: Tensor, rays: Tensor) -> Tensor:
+    """Share of light ``[N]`` in [0,1] that reaches the front of each sample, ``exp(-sum of the earlier ones)``.
+
+    ``optical_depth`` ``[N]`` is density times step length, ``rays`` ``[N]`` the ascending ray numbers.
+    """
+    return torch.exp(-sum_before(optical_depth, rays))
+
+
+def sample_weights(optical_depth: Tensor, rays: Tensor) -> Tensor:
+    """Weight ``[N]`` in [0,1] of each sample in its pixel: ``T * (1 - exp(-optical depth))``.
+
+    The weights of a ray and its final transmittance add up to 1.
+    """
+    return transmittance(optical_depth, rays) * -torch.expm1(-optical_depth)
+
+
+def over_background(colour: Tensor, opacity: Tensor, background: Tensor) -> Tensor:
+    """Accumulated (premultiplied) ``colour`` ``[...,C]`` in front of ``background``, ``opacity`` ``[...,1]``."""
+    return colour + (1 - opacity) * background

@@ -1,0 +1,261 @@
+"""What every stage's loop needs around its steps, so that the loop itself reads like the paper's algorithm.
+
+    with run.active(), Loop(run, config.loop, console, save=save, load=load) as loop:
+        for step in loop.steps(loop.resume(), config.loop.steps):
+            ...
+            loop.apply(optimizer, loss, parameters)
+            loop.log(step, {"loss": loss})
+
+Between two steps the loop writes pictures and checkpoints and minds signals; so a step is done wholly or not at
+all, and a run that was killed goes on from its last checkpoint as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dreampgc.checkpoint import load_latest, save_checkpoint
+from dreampgc.config.sections import LoopConfig
+from dreampgc.console import Console, json_line
+from dreampgc.errors import DreamError, Interrupted, TrainingError
+from dreampgc.files import replacing
+from dreampgc.images import Frame, save_image
+from dreampgc.runs import Run
+
+#: What a checkpoint holds: tensors by name, and what JSON can hold.
+State = tuple[dict[str, Tensor], dict[str, Any]]
+#: ``done -> [H,W,3]`` uint8 picture; must not draw from the stage's random generators.
+Picture = Callable[[int], Frame]
+
+
+class Loop:
+    """Progress, metrics, pictures, checkpoints, signals and the policy for steps that are not finite.
+
+    ``save()`` gives the stage's whole state and ``load(tensors, state)`` takes it back. ``preview(done)`` draws
+    the field for ``previews/``, ``gradient(done)`` the last step's gradients for ``gradients/``.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        config: LoopConfig,
+        console: Console,
+        *,
+        save: Callable[[], State],
+        load: Callable[[dict[str, Tensor], dict[str, Any]], None],
+        preview: Picture | None = None,
+        gradient: Picture | None = None,
+        label: str = "training",
+    ) -> None:
+        self.run, self.config, self.console, self.label = run, config, console, label
+        #: Steps that were skipped because their loss or a gradient was not finite: in all, and lately in a row.
+        self.bad_steps = 0
+        self.bad_in_a_row = 0
+        self._save, self._load = save, load
+        self._pictures = (
+            ("previews", config.preview_every, preview),
+            ("gradients", config.gradient_every, gradient),
+        )
+        self._done = 0
+        self._seconds = 0.0
+        self._began = time.monotonic()
+        self._note = ""
+        self._signal: signal.Signals | None = None
+        self._handlers: dict[signal.Signals, Any] = {}
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._exit.callback(self._restore_handlers)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+        if error is None:
+            self._stop_if_told()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in this loop, earlier sessions of the run included up to their last checkpoint."""
+        return self._seconds + time.monotonic() - self._began
+
+    def resume(self) -> int:
+        """Go back to the newest good checkpoint, if there is one: how many steps are done (0 for a new run).
+
+        ``metrics.jsonl`` loses the lines of the steps that were done after it.
+
+        Raises:
+            InputError: there are checkpoints, and none is good; or they are of a newer version.
+        """
+        loaded = load_latest(self.run.path, self.console.warn)
+        done = 0
+        if loaded is not None:
+            done, tensors, state = loaded
+            own = state.pop("loop")
+            self.bad_steps, self.bad_in_a_row = own["bad_steps"], own["bad_in_a_row"]
+            self._seconds = own["seconds"]
+            self._load(tensors, state)
+        with self._storage():
+            _truncate_metrics(self._metrics_path, done)
+        self._done = done
+        return done
+
+    def steps(self, start: int, total: int) -> Iterator[int]:
+        """The numbers of the steps to do, ``start`` to ``total - 1``; works between them, and after the last one.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM came; the step was finished and a checkpoint written.
+            DreamError: the disk is full.
+        """
+        self._began, self._done = time.monotonic(), start
+        self.console.event("start", run=self.run.path, step=start, steps=total)
+        report = self._exit.enter_context(self.console.progress(self.label, total, start))
+        self._stop_if_told()
+        for step in range(start, total):
+            yield step
+            self._done = step + 1
+            report.update(self._done, self._note)
+            self._write_what_is_due(total)
+            self._stop_if_told()
+
+    def apply(self, optimizer: Optimizer, loss: Tensor, parameters: Iterable[Tensor]) -> bool:
+        """Descend: backward, then the optimiser's step, unless the loss or a gradient is not finite.
+
+        A step that is not finite leaves ``parameters`` and the optimiser as they were and is counted. Returns
+        whether the step was taken.
+
+        Raises:
+            TrainingError: ``max_bad_steps`` steps in a row were not finite.
+        """
+        optimizer.zero_grad(set_to_none=True)
+        finite = bool(torch.isfinite(loss))
+        if finite:
+            loss.backward()
+            finite = _finite(parameter.grad for parameter in parameters)
+        if finite:
+            optimizer.step()
+            self.bad_in_a_row = 0
+            return True
+        optimizer.zero_grad(set_to_none=True)
+        self.bad_steps += 1
+        self.bad_in_a_row += 1
+        if self.bad_in_a_row >= self.config.max_bad_steps:
+            raise TrainingError(
+                f"{self.bad_in_a_row} steps in a row had a loss or gradient that is not finite; the last good "
+                "checkpoint is kept: try a lower optimizer.learning_rate or guidance.scale"
+            )
+        return False
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Append one line to ``metrics.jsonl``: step, seconds, ``metrics`` (numbers or one-element tensors)."""
+        values = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
+        line = {"step": step, "seconds": round(self.seconds, 3), **values, "bad_steps": self.bad_steps}
+        with self._storage(), self._metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json_line(line) + "\n")
+        self.console.event("step", **line)
+        loss = values.get("loss")
+        self._note = f"loss {loss:.4g}" if isinstance(loss, float) else ""
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.run.path / "metrics.jsonl"
+
+    def _write_what_is_due(self, total: int) -> None:
+        """Pictures and checkpoint, in this order: a checkpoint implies that its pictures are there."""
+        for folder, every, draw in self._pictures:
+            if draw is not None and self._due(every, total):
+                self._draw(folder, draw)
+        if self._due(self.config.checkpoint_every, total):
+            self._checkpoint()
+
+    def _due(self, every: int, total: int) -> bool:
+        return self._done == total or (every > 0 and self._done % every == 0)
+
+    def _draw(self, folder: str, draw: Picture) -> None:
+        path = self.run.path / folder / f"step-{self._done:06d}.png"
+        frame = draw(self._done)
+        with self._storage():
+            save_image(path, frame)
+        self.console.event(folder.removesuffix("s"), step=self._done, path=path)
+
+    def _checkpoint(self) -> None:
+        tensors, state = self._save()
+        own = {"bad_steps": self.bad_steps, "bad_in_a_row": self.bad_in_a_row, "seconds": self.seconds}
+        with self._storage():
+            if self._metrics_path.exists():
+                with self._metrics_path.open("rb") as file:
+                    os.fsync(file.fileno())
+            keep = self.config.keep_checkpoints
+            path = save_checkpoint(self.run.path, self._done, tensors, {**state, "loop": own}, keep=keep)
+            self.run.update(step=self._done)
+        self.console.event("checkpoint", step=self._done, path=path)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Note the signal for when the step is done; the next one of its kind takes effect at once."""
+        self._signal = signal.Signals(number)
+        signal.signal(number, self._handlers[self._signal])
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+
+    def _stop_if_told(self) -> None:
+        if self._signal is None:
+            return
+        if self._done > 0:
+            self._checkpoint()
+        raise Interrupted(
+            f"stopped by {self._signal.name} after step {self._done}; go on with --resume {self.run.path}",
+            exit_code=128 + self._signal,
+        )
+
+    @contextmanager
+    def _storage(self) -> Iterator[None]:
+        """Turn a full disk and its like into one sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise DreamError(
+                f"cannot write into the run folder {self.run.path}: {error.strerror or error}; what was saved is "
+                f"intact: make room, then go on with --resume {self.run.path}"
+            ) from error
+
+
+def _finite(gradients: Iterable[Tensor | None]) -> bool:
+    """Whether all gradients are finite; looks at the device's answer once."""
+    verdicts = [torch.isfinite(gradient).all() for gradient in gradients if gradient is not None]
+    return not verdicts or bool(torch.stack(verdicts).all())
+
+
+def _truncate_metrics(path: Path, done: int) -> None:
+    """Keep the whole lines of steps before ``done``; a kill may have cut the last line."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if _before(line, done)]
+    with replacing(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def _before(line: str, done: int) -> bool:
+    try:
+        return json.loads(line)["step"] < done
+    except (ValueError, KeyError, TypeError):
+        return False

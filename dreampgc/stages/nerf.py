@@ -1,0 +1,197 @@
+"""The first stage: a radiance field trained from text by score distillation (Stable-DreamFusion's way, with PGC)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreampgc import losses
+from dreampgc.cameras import Views, fixed_views, sample_views
+from dreampgc.checkpoint import pack_optimizer, unpack_optimizer
+from dreampgc.config import RunConfig
+from dreampgc.field import Background, InstantNGP
+from dreampgc.guidance.pictures import draw_gradient
+from dreampgc.guidance.propagation import METHODS, no_encoder
+from dreampgc.guidance.sds import ScoreDistillation
+from dreampgc.images import to_frames
+from dreampgc.priors.base import Prior
+from dreampgc.render import OccupancyGrid, Shading, render, render_image, sample_lights
+from dreampgc.stages.loop import Loop
+from dreampgc.types import RenderOutput
+
+
+@dataclass
+class NerfState:
+    """All that training changes, and so all that a checkpoint holds."""
+
+    field: InstantNGP
+    background: Background
+    grid: OccupancyGrid
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """The modules by the names that their tensors have in a checkpoint."""
+        return {"field": self.field, "background": self.background, "grid": self.grid}
+
+    def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and plain values that `load` takes back, bit for bit."""
+        tensors = {f"{k}.{name}": t for k, m in self.modules().items() for name, t in m.state_dict().items()}
+        return {**tensors, **pack_optimizer(self.optimizer), "generator": self.generator.get_state()}, {}
+
+    def load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Take back what `save` gave."""
+        load_modules(self.modules(), tensors)
+        unpack_optimizer(self.optimizer, tensors)
+        self.generator.set_state(tensors["generator"])
+
+
+def load_modules(modules: dict[str, torch.nn.Module], tensors: dict[str, Tensor]) -> None:
+    """Give each module its own of a checkpoint's tensors (``NAME.key``)."""
+    for name, module in modules.items():
+        prefix = f"{name}."
+        module.load_state_dict({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})
+
+
+class NerfStage:
+    """Trains a field so that the prior likes every view of it.
+
+    ``state`` is what is trained, ``guidance`` holds the prior and the method; ``config`` is the run's.
+    """
+
+    def __init__(self, config: RunConfig, prior: Prior, guidance: ScoreDistillation, state: NerfState) -> None:
+        self.config, self.prior, self.guidance, self.state = config, prior, guidance, state
+        self.latent = renders_latents(config)
+        self.device = prior.device
+
+    def train(self, loop: Loop) -> None:
+        """The loop: views → image → shaped image gradient → loss → step."""
+        state, total = self.state, self.config.loop.steps
+        parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+        for step in loop.steps(loop.resume(), total):
+            if step % self.config.render.grid_every == 0:
+                state.grid.update(state.field.density, state.generator, share=1.0 if step == 0 else 0.125)
+            views = self._sample_views()
+            out = self._render(views, step)
+            g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
+            regularisers = self._regularisers(out, step)
+            loss = (out.image * g_image).sum() / len(views) + sum(regularisers.values(), out.image.new_zeros(()))
+            loop.apply(state.optimizer, loss, parameters)
+            loop.log(step, {"loss": loss.detach(), **self._metrics(out, regularisers)})
+
+    def preview(self, done: int) -> NDArray[np.uint8]:
+        """Four sides, lit and as depth: ``[2S, 4S, 3]``."""
+        views = fixed_views([0.0, 90.0, 180.0, 270.0]).to(self.device)
+        size = self.prior.image_size // (self.prior.downsampling if self.latent else 1)
+        out = render_image(self.state.field, views, self.state.grid, **self._frame(views, size))
+        image = self.prior.decode(out.image) if self.latent else out.image
+        depth = torch.where(out.opacity > 0.5, (3.6 - out.depth) / 2.4, 0.0).expand(-1, 3, -1, -1)
+        depth = torch.nn.functional.interpolate(depth, image.shape[-2:])
+        rows = [np.concatenate(list(to_frames(part)), axis=1) for part in (image, depth)]
+        return np.concatenate(rows)
+
+    def gradient_picture(self, done: int) -> NDArray[np.uint8]:
+        """The last step's image gradient, before and after shaping; its norms at every pixel."""
+        last = self.guidance.last
+        assert last is not None, "a gradient is drawn after a step"
+        return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
+
+    def _sample_views(self) -> Views:
+        cameras = self.config.cameras
+        views = sample_views(
+            cameras.batch, self.state.generator, elevation=cameras.elevation, distance=cameras.distance, fov=cameras.fov
+        )
+        return views.to(self.device)
+
+    def _render(self, views: Views, step: int) -> RenderOutput:
+        """A training view: random background, shading and light, at the step's resolution."""
+        generator = self.state.generator
+        shading = self._shading()
+        size = self.prior.image_size // self.prior.downsampling if self.latent else self._resolution(step)
+        ambient = 0.3 + 0.5 * torch.rand(len(views), generator=generator)
+        light = sample_lights(views, generator)
+        frame = self._frame(views, size)
+        frame["background"] = self._background(views, size)
+        return render(
+            self.state.field,
+            views,
+            self.state.grid,
+            **frame,
+            shading=shading,
+            light=light,
+            ambient=ambient.to(self.device),
+            generator=generator,
+        )
+
+    def _frame(self, views: Views, size: int) -> dict[str, Any]:
+        """What training and preview renders share; the background is white."""
+        white = self._colour(torch.ones(len(views), 3, device=self.device))
+        return {"height": size, "width": size, "samples": self.config.render.samples, "background": white}
+
+    def _resolution(self, step: int) -> int:
+        render_config = self.config.render
+        early = step < render_config.ramp * self.config.loop.steps
+        return render_config.start_resolution if early else render_config.resolution
+
+    def _shading(self) -> Shading:
+        dice = torch.rand((), generator=self.state.generator).item()
+        albedo, textureless = self.config.render.albedo_share, self.config.render.textureless_share
+        if self.latent or dice < albedo:
+            return "albedo"
+        return "textureless" if dice < albedo + textureless else "lambertian"
+
+    def _background(self, views: Views, size: int) -> Tensor:
+        """White half of the time and else a random flat colour; or always white; or what a network learned."""
+        kind = self.config.render.background
+        if kind == "learned":
+            return self.state.background(views.rays(size, size).directions)
+        dice = torch.rand(len(views), 4, generator=self.state.generator).to(self.device)
+        plain = kind == "white"
+        return self._colour(torch.where((dice[:, 3:] < 0.5) | plain, torch.ones_like(dice[:, :3]), dice[:, :3]))
+
+    def _colour(self, rgb: Tensor) -> Tensor:
+        """``rgb`` ``[B,3]`` as the field's channels: itself, or its latents by the prior's linear map."""
+        if not self.latent:
+            return rgb
+        assert self.prior.linear_rgb_to_latent is not None, "checked when the run was built"
+        matrix, bias = self.prior.linear_rgb_to_latent
+        return rgb @ matrix + bias
+
+    def _regularisers(self, out: RenderOutput, step: int) -> dict[str, Tensor]:
+        """The weighted regularisers of this step, by name; those that need normals only where there are some."""
+        weights = self.config.regularisers
+        progress = step / self.config.loop.steps
+        found = {
+            # A fog is allowed at first: matter must be able to move.
+            "opacity_entropy": (weights.opacity_entropy * progress, losses.opacity_entropy),
+            "sparsity": (weights.sparsity, losses.sparsity),
+            "orientation": (weights.orientation if "normals" in out.extras else 0.0, losses.orientation),
+            "distortion": (weights.distortion * progress, losses.distortion),
+        }
+        terms = {name: weight * term(out) for name, (weight, term) in found.items() if weight > 0}
+        if weights.total_variation > 0:
+            volumes = self.state.field.encoding.coarse_volumes()
+            variation = sum(losses.total_variation(volume, dimensions=3) for volume in volumes)
+            terms["total_variation"] = weights.total_variation * torch.as_tensor(variation)
+        return terms
+
+    def _metrics(self, out: RenderOutput, regularisers: dict[str, Tensor]) -> dict[str, Any]:
+        last = self.guidance.last
+        assert last is not None, "logged after a step"
+        return {
+            "t": last.timesteps.float().mean(),
+            "opacity": out.opacity.detach().mean(),
+            "samples": len(out.extras["rays"]),
+            **{name: term.detach() for name, term in regularisers.items()},
+            **{f"gradient_{name}": value for name, value in last.statistics.items()},
+        }
+
+
+def renders_latents(config: RunConfig) -> bool:
+    """Whether the run's field has latents for colours (the method ``latent``)."""
+    return METHODS[config.guidance.method].pullback is no_encoder

@@ -1,0 +1,126 @@
+"""Ground-truth pictures of the procedural world by sphere tracing, on any device.
+
+The light is a studio's: a bright sky and one soft lamp. Its directions are fixed in the world, so that a field
+trained on such pictures can hold the shade in its colours without contradiction between views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dreampgc.cameras import Views
+from dreampgc.world.scene import Scene, albedo, signed_distance
+
+Distance = Callable[[Scene, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Light:
+    """A sky and a lamp: ``direction`` ``[B,3]`` unit vectors towards the lamp, ``strength`` ``[B]`` in [0,1]."""
+
+    direction: Tensor
+    strength: Tensor
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Ground truth of ``B`` views: ``image`` ``[B,3,H,W]`` sRGB over black (premultiplied by ``mask``),
+    ``mask`` and ``depth`` ``[B,1,H,W]`` (depth along the camera's axis, 0 outside), ``normals`` ``[B,3,H,W]`` world space."""
+
+    image: Tensor
+    mask: Tensor
+    depth: Tensor
+    normals: Tensor
+
+    def over(self, background: Tensor) -> Tensor:
+        """The picture ``[B,3,H,W]`` over a flat ``background`` ``[B,3]`` or ``[3]``."""
+        return self.image + (1 - self.mask) * background.reshape(-1, 3, 1, 1)
+
+
+def studio_light(count: int, device: torch.device | str = "cpu") -> Light:
+    """The standard light: a lamp high in front, to the left of the camera in front, of medium strength."""
+    direction = functional.normalize(torch.tensor([[-0.35, 0.8, 0.5]], device=device), dim=-1)
+    return Light(direction.expand(count, 3), torch.full((count,), 0.25, device=device))
+
+
+def render_world(
+    scene: Scene,
+    views: Views,
+    size: int,
+    *,
+    light: Light | None = None,
+    supersample: int = 2,
+    steps: int = 40,
+    distance: Distance = signed_distance,
+) -> Picture:
+    """Render object ``b`` of ``scene`` from view ``b``, for every ``b``.
+
+    ``size`` is the picture's side in pixels; each is the mean of ``supersample``² rays. ``distance`` may be a
+    compiled `signed_distance`.
+
+    Raises:
+        ValueError: as many views as objects are needed.
+    """
+    count = len(views)
+    if scene.material.shape[0] != count:
+        raise ValueError(f"{scene.material.shape[0]} objects, but {count} views")
+    rays = views.rays(size * supersample, size * supersample)
+    origins, directions = rays.origins.reshape(count, -1, 3), rays.directions.reshape(count, -1, 3)
+    travelled, hit = _trace(scene, origins, directions, steps, distance)
+    points = origins + travelled[..., None] * directions
+    normals = _normals(scene, points, distance)
+    shaded = _shade(scene, points, normals, light or studio_light(count, points.device), distance)
+    axis = rays.forward.reshape(count, 1, 3)
+    depth = (travelled * (directions * axis).sum(-1))[..., None]
+
+    def pooled(values: Tensor, weights: Tensor) -> Tensor:
+        side = size * supersample
+        image = (values * weights[..., None]).reshape(count, side, side, -1).permute(0, 3, 1, 2)
+        return functional.avg_pool2d(image, supersample)
+
+    weight = hit.to(points.dtype)
+    mask = pooled(torch.ones_like(depth), weight)
+    inside = mask.clamp_min(1e-6)
+    return Picture(
+        image=pooled(shaded, weight).clamp(0, 1),
+        mask=mask,
+        depth=pooled(depth, weight) / inside,
+        normals=functional.normalize(pooled(normals, weight), dim=1),
+    )
+
+
+def _trace(scene: Scene, origins: Tensor, directions: Tensor, steps: int, distance: Distance) -> tuple[Tensor, Tensor]:
+    """March along the rays; returns the way travelled ``[B,P]`` and which rays hit a surface."""
+    # Nothing stands farther from the origin than the corner of the cube [-0.8, 0.8]^3.
+    near = -(origins * directions).sum(-1) - 1.4
+    travelled = near.clamp_min(0.01)
+    far = travelled + 2.8
+    for _ in range(steps):
+        step = distance(scene, origins + travelled[..., None] * directions)
+        travelled = torch.minimum(travelled + 0.95 * step, far)
+    remaining = distance(scene, origins + travelled[..., None] * directions)
+    return travelled, (remaining < 4e-3) & (travelled < far)
+
+
+def _normals(scene: Scene, points: Tensor, distance: Distance, width: float = 2e-3) -> Tensor:
+    """Unit normals ``[B,P,3]`` by differences at the corners of a tetrahedron."""
+    corners = points.new_tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
+    gradient = sum(corner * distance(scene, points + width * corner)[..., None] for corner in corners)
+    return functional.normalize(torch.as_tensor(gradient), dim=-1)
+
+
+def _shade(scene: Scene, points: Tensor, normals: Tensor, light: Light, distance: Distance) -> Tensor:
+    """sRGB ``[B,P,3]``: albedo under sky and lamp, darkened where the surroundings are close."""
+    lamp = (normals * light.direction[:, None]).sum(-1).clamp_min(0)
+    sky = 0.5 + 0.5 * normals[..., 1]
+    near = (distance(scene, points + 0.06 * normals) / 0.06).clamp(0, 1)
+    wide = (distance(scene, points + 0.18 * normals) / 0.18).clamp(0, 1)
+    openness = 0.6 + 0.2 * near + 0.2 * wide
+    strength = light.strength[:, None]
+    shade = ((0.68 + 0.27 * sky) * (1 - strength) + 1.15 * strength * lamp + 0.3 * strength) * openness
+    return albedo(scene, points) * shade[..., None]

@@ -1,0 +1,145 @@
+"""The UNet and the text encoder of the mini prior, learned together on the VAE's latents."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from dreampgc.priors.prompts import MINI, view_prompts, view_weights
+from dreampgc.world.objects import ATTRIBUTES, CLASSES, caption
+from mini_prior.data import Dataset
+from mini_prior.training import Trainer, compiled
+
+WIDTH = 128  # of the text embeddings
+
+
+def make_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's noise schedule."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
+
+
+class Denoiser(nn.Module):
+    """A text encoder and a UNet, so that one optimiser and one moving average hold both."""
+
+    def __init__(self, tokenizer: CLIPTokenizer, latent_size: int, channels: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=WIDTH,
+                intermediate_size=2 * WIDTH,
+                projection_dim=WIDTH,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=tokenizer.model_max_length,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+        self.unet = UNet2DConditionModel(
+            sample_size=latent_size,
+            in_channels=4,
+            out_channels=4,
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            block_out_channels=channels,
+            layers_per_block=1,
+            cross_attention_dim=WIDTH,
+            attention_head_dim=4,
+            norm_num_groups=16,
+        )
+
+
+class Captions:
+    """All captions of the training data, tokenised: for each object (class, attribute or none) one a view phrase,
+    one without a view, and the empty caption at the end."""
+
+    def __init__(self, tokenizer: CLIPTokenizer, device: torch.device | str) -> None:
+        self.tokenizer = tokenizer
+        objects = [caption(n, a) for n in CLASSES for a in (*ATTRIBUTES, None)]
+        texts = [text for one in objects for text in (*view_prompts(one, MINI), one)]
+        self.views = len(MINI.phrases) + 1
+        length = tokenizer.model_max_length
+        self.tokens = tokenizer([*texts, ""], padding="max_length", max_length=length, return_tensors="pt").input_ids
+        self.tokens = self.tokens.to(device)
+
+    def object_index(self, name: Tensor, attribute: Tensor) -> Tensor:
+        """The index of an object; attribute ``len(ATTRIBUTES)`` means none."""
+        return name * (len(ATTRIBUTES) + 1) + attribute
+
+
+def train_denoiser(
+    model: Denoiser, captions: Captions, data: Dataset, latents: Tensor, trainer: Trainer, *, batch: int
+) -> None:
+    """Predict the noise in latents ``[2,N,4,s,s]`` (scaled to unit variance) under captions mixed as guidance mixes them."""
+    device = latents.device
+    alphas = make_scheduler().alphas_cumprod.to(device)
+    weights = view_weights(data.azimuth, data.elevation, MINI)
+
+    def objective(noisy: Tensor, t: Tensor, text: Tensor, noise: Tensor) -> Tensor:
+        return functional.mse_loss(model.unet(noisy, t, encoder_hidden_states=text).sample.float(), noise)
+
+    objective = compiled(objective, device)
+
+    def loss(generator: torch.Generator) -> Tensor:
+        index = torch.randint(len(data), (batch,), generator=generator, device=device)
+        side = torch.randint(len(latents), (batch,), generator=generator, device=device)
+        clean = latents[side, index].float()
+        noise = torch.randn(clean.shape, generator=generator, device=device)
+        t = torch.randint(1000, (batch,), generator=generator, device=device)
+        alpha = alphas[t][:, None, None, None]
+        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        dice = torch.rand(3, batch, generator=generator, device=device)
+        attribute = torch.where(dice[0] < 0.08, len(ATTRIBUTES), data.attribute[index])
+        rows = captions.object_index(data.name[index], attribute)
+        text = mixed_conditions(model.text_encoder, captions, rows, weights[index], dice[1], dice[2])
+        return objective(noisy, t, text, noise)
+
+    trainer.run(model, loss)
+
+
+def mixed_conditions(
+    encoder: CLIPTextModel, captions: Captions, rows: Tensor, weights: Tensor, form: Tensor, drop: Tensor
+) -> Tensor:
+    """Conditions ``[B,L,D]``: 60 % mixed over the view phrases, 25 % the nearest phrase, 15 % no view; 10 % empty.
+
+    ``rows`` are objects' indices, ``weights`` ``[B,P]`` the shares of the phrases, ``form`` and ``drop`` uniform dice.
+    """
+    embeddings = encoder(captions.tokens).last_hidden_state.float()
+    table = embeddings[:-1].reshape(-1, captions.views, *embeddings.shape[1:])
+    nearest = functional.one_hot(weights.argmax(dim=1), captions.views - 1).to(weights.dtype)
+    shares = torch.where(form[:, None] < 0.6, weights, nearest)
+    shares = functional.pad(torch.where(form[:, None] < 0.85, shares, torch.zeros_like(shares)), (0, 1))
+    shares = torch.cat([shares[:, :-1], 1 - shares[:, :-1].sum(dim=1, keepdim=True)], dim=1)
+    mixed = torch.einsum("bv,bvld->bld", shares, table[rows])
+    return torch.where((drop < 0.1)[:, None, None], embeddings[-1], mixed)
+
+
+@torch.no_grad()
+def sample_latents(
+    model: Denoiser, text: Tensor, empty: Tensor, latent_size: int, *, seed: int, scale: float = 4.0, steps: int = 30
+) -> Tensor:
+    """DDIM samples ``[B,4,s,s]`` under conditions ``text`` ``[B,L,D]`` with classifier-free guidance."""
+    scheduler = make_scheduler()
+    scheduler.set_timesteps(steps)
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.randn(len(text), 4, latent_size, latent_size, generator=generator).to(text.device)
+    both = torch.cat([empty.expand_as(text), text])
+    for t in scheduler.timesteps:
+        unconditional, conditional = model.unet(torch.cat([latents] * 2), t, encoder_hidden_states=both).sample.chunk(2)
+        noise = unconditional + scale * (conditional - unconditional)
+        latents = scheduler.step(noise, int(t), latents).prev_sample
+    return latents

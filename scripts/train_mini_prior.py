@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Train the embedded prior: pictures of the procedural world → VAE → UNet and text encoder → Stable Diffusion's layout.
+
+    python scripts/train_mini_prior.py                    # on a GPU, about 20 minutes
+    python scripts/train_mini_prior.py --smoke            # tiny, on a CPU: does every part run?
+
+Interrupted, it goes on where its last checkpoint (in ``--work``) was. Everything is drawn from ``--seed``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+from mini_prior.autoencoder import encode_dataset, held_out_psnr, make_autoencoder, train_autoencoder  # noqa: E402
+from mini_prior.data import render_dataset  # noqa: E402
+from mini_prior.denoiser import Captions, Denoiser, train_denoiser  # noqa: E402
+from mini_prior.export import export_prior, sample_sheet, save_grid, write_card  # noqa: E402
+from mini_prior.tokenizer import make_tokenizer  # noqa: E402
+from mini_prior.training import Trainer  # noqa: E402
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The recipe's numbers; the defaults made the weights that dreampgc ships."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("build/mini"), help="where the finished prior goes")
+    parser.add_argument("--work", type=Path, default=Path("build/mini-work"), help="checkpoints to resume from")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that every part runs")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--images", type=int, default=120_000)
+    parser.add_argument("--shapes", type=int, default=300, help="different shapes of each class")
+    parser.add_argument("--vae-steps", type=int, default=11_000)
+    parser.add_argument("--vae-batch", type=int, default=64)
+    parser.add_argument("--vae-rate", type=float, default=1e-3)
+    parser.add_argument("--unet-steps", type=int, default=12_000)
+    parser.add_argument("--unet-batch", type=int, default=512)
+    parser.add_argument("--unet-rate", type=float, default=8e-4)
+    parser.add_argument("--channels", type=int, nargs=3, default=(96, 128, 176), help="of the UNet's three levels")
+    parser.add_argument("--save-every", type=int, default=1000)
+    arguments = parser.parse_args()
+    if arguments.smoke:
+        small = {"size": 32, "images": 48, "shapes": 2, "vae_steps": 3, "vae_batch": 4, "unet_steps": 3}
+        vars(arguments).update(small, unet_batch=4, channels=(32, 32, 32), save_every=2)
+    return arguments
+
+
+def main() -> None:
+    """Run the four parts."""
+    arguments = parse_arguments()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(arguments.seed)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    started = time.time()
+
+    def say(part: str, **figures: float | int) -> None:
+        print(json.dumps({"part": part, "seconds": round(time.time() - started, 1), **figures}), flush=True)
+
+    data = render_dataset(arguments.images, arguments.size, device, seed=arguments.seed, shapes=arguments.shapes)
+    held_out = render_dataset(
+        min(512, arguments.images), arguments.size, device, seed=arguments.seed + 1, held_out=True, shapes=4
+    )
+    say("data", images=len(data))
+
+    def trainer(name: str, steps: int, rate: float) -> Trainer:
+        save_every = arguments.save_every
+        return Trainer(name, arguments.work, steps, rate, device, arguments.seed, save_every=save_every)
+
+    vae = make_autoencoder(arguments.size).to(device)
+    train_autoencoder(vae, data, trainer("vae", arguments.vae_steps, arguments.vae_rate), batch=arguments.vae_batch)
+    psnr, rebuilt = held_out_psnr(vae, held_out)
+    say("vae", held_out_psnr=round(psnr, 2))
+    latents = encode_dataset(vae, data, torch.Generator(device).manual_seed(arguments.seed))
+    scaling = 1 / latents.float().std().item()
+    vae.register_to_config(scaling_factor=round(scaling, 5))
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = make_tokenizer(Path(folder))
+        model = Denoiser(tokenizer, arguments.size // 8, tuple(arguments.channels)).to(device)
+        captions = Captions(tokenizer, device)
+        steps = trainer("unet", arguments.unet_steps, arguments.unet_rate)
+        train_denoiser(model, captions, data, (latents * scaling).half(), steps, batch=arguments.unet_batch)
+        say("unet")
+        export_prior(arguments.output, vae, model, tokenizer)
+    save_grid(rebuilt, arguments.output / "reconstructions.png", 12)
+    save_grid(sample_sheet(vae, model, captions, arguments.size // 8), arguments.output / "samples.png", 16)
+    figures = {
+        "held_out_VAE_PSNR_dB": round(psnr, 2),
+        "latent_scaling_factor": round(scaling, 4),
+        "VAE_parameters": sum(p.numel() for p in vae.parameters()),
+        "UNet_parameters": sum(p.numel() for p in model.unet.parameters()),
+        "text_encoder_parameters": sum(p.numel() for p in model.text_encoder.parameters()),
+        "training_pictures": len(data),
+        "VAE_steps": arguments.vae_steps,
+        "UNet_steps": arguments.unet_steps,
+        "seconds": round(time.time() - started),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "CPU",
+    }
+    write_card(arguments.output, figures, data)
+    say("done")
+
+
+if __name__ == "__main__":
+    main()
