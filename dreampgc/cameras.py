@@ -39,9 +39,7 @@ class Views:
     def positions(self) -> Tensor:
         """Camera centres ``[B,3]`` in world space."""
         azimuth, elevation = torch.deg2rad(self.azimuth), torch.deg2rad(self.elevation)
-        unit = torch.stack(
-            [elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], dim=-1
-        )
+        unit = torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], dim=-1)
         return unit * self.distance[:, None]
 
     def axes(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -147,9 +147,7 @@ def unpack_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], prefix
 def _require_finite(tensors: Mapping[str, Tensor], step: int) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise TrainingError(
-                f"{name} is not finite after step {step}; no checkpoint written, the last one stays"
-            )
+            raise TrainingError(f"{name} is not finite after step {step}; no checkpoint written, the last one stays")
 
 
 def _is_good(path: Path) -> bool:

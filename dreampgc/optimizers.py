@@ -30,6 +30,8 @@ def make_optimizer(
         {"params": [p for module in others for p in module.parameters()]},
     ]
     optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=betas, eps=eps)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
     if rule != "none":
 
         def before_step(adam: torch.optim.Optimizer, *_: Any) -> None:
@@ -38,6 +40,12 @@ def make_optimizer(
 
         optimizer.register_step_pre_hook(before_step)
     return optimizer
+
+
+def decay_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every learning rate to ``factor`` times its initial value; a function of the step, so no state to save."""
+    for group in optimizer.param_groups:
+        group["lr"] = factor * group["initial_lr"]
 
 
 @torch.no_grad()
@@ -51,4 +59,5 @@ def shape_parameters(gradients: list[Tensor], rule: Rule, threshold: float) -> N
         return
     norm = torch.nn.utils.get_total_norm(gradients)
     factor = threshold / (norm + threshold) if rule == "ngd" else (threshold / norm.clamp_min(1e-30)).clamp(max=1.0)
-    torch._foreach_mul_(gradients, factor)
+    for gradient in gradients:
+        gradient.mul_(factor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dreampgc.field import Background, InstantNGP
 from dreampgc.guidance.schedule import Schedule
 from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.images import Frame, save_animation, to_frames
-from dreampgc.mesh.export import export_mesh
+from dreampgc.mesh.export import WRITERS, export_mesh
 from dreampgc.mesh.extract import extract_mesh
 from dreampgc.optimizers import make_optimizer
 from dreampgc.priors.base import Affine, Prior
@@ -37,9 +37,11 @@ def create(config: RunConfig, output: Path | None, console: Console) -> Path:
     """Make a run folder, train, and export mesh and turntable; returns the folder.
 
     Raises:
-        InputError: the prompt, the device or the output folder cannot be used; no folder is left behind.
+        InputError: the prompt, the device, a mesh format or the output folder cannot be used; no folder is left
+            behind.
         MissingError: the prior's weights are not to be had.
     """
+    _check_formats(config.mesh.formats)
     device = resolve_device(config.device)
     source = resolve(config.prior, device)
     source.check_prompt(config.prompt)
@@ -58,7 +60,7 @@ def resume(path: Path, console: Console, steps: int | None = None) -> Path:
         InputError: the folder is no run, was made by a newer version, or its checkpoints are damaged.
     """
     run = Run(path)
-    config = run.config
+    config = _config_of(run)
     if steps is not None:
         config = config.model_copy(update={"loop": config.loop.model_copy(update={"steps": steps})})
     device = resolve_device(config.device)
@@ -79,13 +81,19 @@ def export(
     """Write the mesh of a run (of its newest checkpoint) in each of ``formats``; returns the files.
 
     Raises:
-        InputError: there is no checkpoint, the field is empty, or ``output`` fits no single format.
+        InputError: there is no checkpoint, the field is empty, ``output`` fits no single format, or nothing writes
+            that format.
     """
     run = Run(path)
-    config = run.config
-    formats = formats or ([output.suffix.lstrip(".")] if output and output.suffix else list(config.mesh.formats))
+    config = _config_of(run)
+    formats = formats or (
+        [output.suffix.lstrip(".").lower()] if output and output.suffix else list(config.mesh.formats)
+    )
     if output is not None and len(formats) > 1:
         raise InputError(f"--output {output} names one file, but there are {len(formats)} formats: leave it out")
+    _check_formats(formats)
+    if output is not None and output.suffix.lower() != f".{formats[0]}":
+        raise InputError(f"--output {output} does not end in .{formats[0]}, the format to write")
     if texture_size is not None:
         raise InputError("textures are not baked yet: meshes carry vertex colours; leave --texture-size out")
     changes = {"resolution": resolution, "faces": faces}
@@ -97,7 +105,22 @@ def export(
 def turntable(path: Path, *, output: Path | None, console: Console) -> Path:
     """Write an animation of the run's mesh turning; returns the file."""
     run = Run(path)
-    return _turntable(run.config, _extract(run, run.config, None, console), output or path / "turntable.webp")
+    config = _config_of(run)
+    return _turntable(config, _extract(run, config, None, console), output or path / "turntable.webp")
+
+
+def _config_of(run: Run) -> RunConfig:
+    """The run's configuration, with the prior that ``auto`` meant where the run was started."""
+    config = run.config
+    return config.model_copy(update={"prior": run.record["prior"]}) if config.prior == "auto" else config
+
+
+def _check_formats(formats: Sequence[str]) -> None:
+    """Refuse what no writer writes before any time is spent. Raises InputError."""
+    for name in formats:
+        if f".{name}" not in WRITERS:
+            known = ", ".join(suffix.lstrip(".") for suffix in WRITERS)
+            raise InputError(f"meshes cannot be written as {name!r} here: choose one of {known}")
 
 
 def resolve_device(name: str) -> str:
@@ -126,13 +149,15 @@ def build_stage(config: RunConfig, prior: Prior) -> NerfStage:
     guidance = ScoreDistillation(
         prior,
         config.prompt,
-        schedule=Schedule(config.loop.steps, **config.guidance.model_dump(include={"t_min", "t_max", "anneal", "t_end"})),
+        schedule=Schedule(
+            config.loop.steps, **config.guidance.model_dump(include={"t_min", "t_max", "anneal", "t_end"})
+        ),
         generator=generator,
         negative_prompt=config.negative_prompt,
         **config.guidance.model_dump(include={"method", "clip", "norm", "scale", "weighting"}),
     )
     others = [field.network, field.head, *([background] if config.render.background == "learned" else [])]
-    optimizer = make_optimizer(field.encoding, others, **config.optimizer.model_dump())
+    optimizer = make_optimizer(field.encoding, others, **config.optimizer.model_dump(exclude={"final_rate"}))
     return NerfStage(config, prior, guidance, NerfState(field, background, grid, optimizer, generator))
 
 
@@ -154,9 +179,16 @@ def _run(run: Run, config: RunConfig, source: PriorSource, device: str, console:
         with _timed(timings, "load"):
             prior = source.load(device)
             stage = build_stage(config, prior)
-        pictures: dict[str, Callable[[int], Any]] = {"preview": stage.preview, "gradient": stage.gradient_picture}
         state = stage.state
-        with Loop(run, config.loop, console, save=state.save, load=state.load, **pictures) as loop:
+        with Loop(
+            run,
+            config.loop,
+            console,
+            save=state.save,
+            load=state.load,
+            preview=stage.preview,
+            gradient=stage.gradient_picture,
+        ) as loop:
             stage.train(loop)
             timings["train"] = loop.seconds
         with _timed(timings, "mesh"):

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "dreampgc"
 FLOORS = [
     ["types", "errors", "console", "files"],
     ["ops", "cameras", "config", "world"],
-    ["priors", "field", "render", "losses", "mesh", "images", "checkpoint", "runs", "metrics"],
+    ["priors", "field", "render", "losses", "optimizers", "mesh", "images", "checkpoint", "runs", "metrics"],
     ["guidance"],
     ["stages"],
     ["pipeline", "doctor"],

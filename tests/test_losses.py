@@ -17,6 +17,7 @@ def test_entropy_is_one_bit_at_half_and_vanishes_at_both_ends() -> None:
     assert max(opacity_entropy(output(x)).item() for x in (0.0, 1.0)) < 1e-3
     opacity = torch.tensor([0.0, 1.0, 0.3], requires_grad=True)
     opacity_entropy(RenderOutput(opacity, opacity, opacity, None, {})).backward()
+    assert opacity.grad is not None
     assert opacity.grad.isfinite().all()
 
 

@@ -11,10 +11,14 @@ from typing import Any, Literal
 Preset = Literal["draft", "standard", "high"]
 Family = Literal["mini", "full"]
 
+#: For Stable Diffusion's size, after stable-dreamfusion and DreamFusion; never run with real weights here.
 _FULL: dict[str, Any] = {
     "guidance.scale": 100.0,
-    "cameras.distance": (3.0, 3.5),
-    "cameras.fov": (20.0, 40.0),
+    "guidance.anneal": 0.0,
+    "cameras.batch": 1,
+    "cameras.elevation": (-15.0, 45.0),
+    "cameras.distance": (2.4, 3.0),
+    "cameras.fov": (35.0, 45.0),
     "field.levels": 16,
     "field.log2_hashmap_size": 19,
     "field.max_resolution": 2048,
@@ -24,7 +28,10 @@ _FULL: dict[str, Any] = {
     "render.resolution": 128,
     "render.samples": 512,
     "render.grid_resolution": 128,
+    "render.albedo_share": 0.2,
+    "render.textureless_share": 0.2,
     "optimizer.learning_rate": 5e-3,
+    "optimizer.encoding_multiplier": 10.0,
     "mesh.resolution": 256,
     "mesh.faces": 50_000,
     "mesh.turntable_size": 512,
@@ -38,17 +45,18 @@ PRESETS: dict[tuple[Preset, Family], dict[str, Any]] = {
         "loop.checkpoint_every": 50,
         "loop.preview_every": 50,
         "loop.gradient_every": 50,
-        "cameras.batch": 1,
         "render.resolution": 64,
         "mesh.resolution": 96,
         "mesh.faces": 10_000,
     },
     ("standard", "mini"): {},
     ("high", "mini"): {
-        "loop.steps": 1200,
+        "loop.steps": 1000,
         "cameras.batch": 4,
+        "field.max_resolution": 256,
         "mesh.resolution": 192,
         "mesh.faces": 50_000,
+        "mesh.turntable_size": 512,
     },
     ("draft", "full"): {**_FULL, "loop.steps": 1500, "render.resolution": 64, "mesh.resolution": 128},
     ("standard", "full"): {**_FULL, "loop.steps": 5000, "loop.checkpoint_every": 500, "loop.preview_every": 250},

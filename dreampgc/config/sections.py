@@ -54,13 +54,13 @@ class GuidanceConfig(Section):
     method: Literal["latent", "vae", "linear", "pngd", "pgc-v", "pgc-n"] = "pgc-n"
     clip: PositiveFloat = 0.1
     norm: Literal["l2", "linf"] = "l2"
-    scale: NonNegativeFloat = 10.0
+    scale: NonNegativeFloat = 5.0
     weighting: Literal["sigma2", "one"] = "sigma2"
     t_min: Share = 0.02
     t_max: Share = 0.98
     #: The share of the run over which the upper end of the range falls linearly to t_end; 0: it stays at t_max.
-    anneal: Share = 1.0
-    t_end: Share = 0.5
+    anneal: Share = 0.8
+    t_end: Share = 0.15
 
     @model_validator(mode="after")
     def _check(self) -> GuidanceConfig:
@@ -81,16 +81,16 @@ class CamerasConfig(Section):
 class FieldConfig(Section):
     """The hash-grid field: its size and how its density starts."""
 
-    levels: Annotated[int, Field(ge=1, le=32)] = 8
+    levels: Annotated[int, Field(ge=1, le=32)] = 6
     features: Annotated[int, Field(ge=1, le=8)] = 2
     log2_hashmap_size: Annotated[int, Field(ge=4, le=24)] = 15
     base_resolution: Size = 16
-    max_resolution: Size = 256
+    max_resolution: Size = 128
     hidden: Size = 32
     layers: Annotated[int, Field(ge=1, le=8)] = 2
     density_activation: Literal["trunc_exp", "softplus"] = "trunc_exp"
     blob_density: NonNegativeFloat = 5.0
-    blob_radius: PositiveFloat = 0.2
+    blob_radius: PositiveFloat = 0.5
 
     @model_validator(mode="after")
     def _check(self) -> FieldConfig:
@@ -102,18 +102,18 @@ class FieldConfig(Section):
 class RenderConfig(Section):
     """Ray marching and shading during training."""
 
-    resolution: Size = 96
+    resolution: Size = 128
     start_resolution: Size = 64
     #: Share of the run that is rendered at start_resolution.
-    ramp: Share = 0.5
+    ramp: Share = 0.6
     #: Samples per ray across the whole cube; only those in occupied cells are evaluated.
     samples: Size = 128
     grid_resolution: Annotated[int, Field(ge=4, le=256)] = 64
     grid_every: PositiveInt = 10
     background: Literal["random", "white", "learned"] = "random"
     #: Shares of the steps with these shadings; the rest is lambertian.
-    albedo_share: Share = 0.5
-    textureless_share: Share = 0.1
+    albedo_share: Share = 1.0
+    textureless_share: Share = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> RenderConfig:
@@ -127,9 +127,11 @@ class RenderConfig(Section):
 class OptimizerConfig(Section):
     """Adam, and the parameter-wise baselines of Eq. 3 and 4."""
 
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 1e-2
     #: The hash grid's rate is this many times learning_rate.
-    encoding_multiplier: PositiveFloat = 10.0
+    encoding_multiplier: PositiveFloat = 5.0
+    #: The rates fall exponentially to this share of themselves over the run; 1: they stay.
+    final_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
     eps: PositiveFloat = 1e-15
     rule: Literal["none", "ngd", "clip"] = "none"
@@ -137,11 +139,11 @@ class OptimizerConfig(Section):
 
 
 class RegularisersConfig(Section):
-    """Weights; 0 switches a regulariser off."""
+    """Weights against a loss that sums over pixels; 0 switches a regulariser off."""
 
-    opacity_entropy: NonNegativeFloat = 1e-3
+    opacity_entropy: NonNegativeFloat = 40.0
     sparsity: NonNegativeFloat = 0.0
-    orientation: NonNegativeFloat = 1e-2
+    orientation: NonNegativeFloat = 0.0
     distortion: NonNegativeFloat = 0.0
     total_variation: NonNegativeFloat = 0.0
 
@@ -166,8 +168,8 @@ class MeshConfig(Section):
     faces: Annotated[int, Field(ge=100)] = 20_000
     smoothing: Annotated[int, Field(ge=0, le=100)] = 10
     formats: Annotated[tuple[Literal["glb", "obj", "ply", "stl", "usdz"], ...], Field(min_length=1)] = ("glb",)
-    turntable_frames: Annotated[int, Field(ge=1, le=1000)] = 36
-    turntable_size: Annotated[int, Field(ge=16, le=2048)] = 256
+    turntable_frames: Annotated[int, Field(ge=1, le=1000)] = 48
+    turntable_size: Annotated[int, Field(ge=16, le=2048)] = 320
 
 
 class RunConfig(Section):

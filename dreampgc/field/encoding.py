@@ -129,9 +129,12 @@ class _Interpolate(torch.autograd.Function):
                     output[block].view(-1).addcmul_(plane.index_select(0, index), weight)
         return result.view(features * levels, -1)
 
+    # torch declares `*grad_outputs`; a function knows how many it has.
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, gradient: Tensor
+    ) -> tuple[None, Tensor, None, None]:
         unit, resolutions, multipliers = ctx.saved_tensors
         features, levels, entries = ctx.table_shape
         incoming = gradient.contiguous().view(features, levels, -1)

@@ -103,9 +103,10 @@ class _TruncatedExponential(torch.autograd.Function):
         ctx.save_for_backward(raw)
         return raw.clamp(max=80).exp_()  # exp(80) is still finite in float32
 
+    # torch declares `*grad_outputs`; a function knows how many it has.
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         (raw,) = ctx.saved_tensors
         return gradient * raw.clamp(max=15).exp_()
 

@@ -95,7 +95,7 @@ def visible_level(density: Volume, bound: float = 1.0, *, candidates: int = 40) 
 
     Along the six axis directions, a renderer shows depth where the optical depth reaches ln 2 (half of
     the light is gone). The level returned is the one whose first crossing lies nearest to that depth,
-    mean absolute error, a hit against a miss counting as a twentieth of the volume's width.
+    mean absolute error, a hit against a miss counting as a tenth of the volume's width.
 
     Raises:
         InputError: no ray loses half of its light: there is nothing to see.
@@ -112,7 +112,7 @@ def visible_level(density: Volume, bound: float = 1.0, *, candidates: int = 40) 
     nearest = [np.maximum.accumulate(view, axis=0) for view in _axis_views(coarse)]
     # Below the lowest candidate even a ray through the whole volume keeps half of its light.
     levels = np.geomspace(HALF_LIGHT / (2 * bound * math.sqrt(3)), max(float(coarse.max()), 1.0), candidates + 1)[:-1]
-    far = max(2.0, coarse.shape[0] / 20)
+    far = max(2.0, coarse.shape[0] / 10)
     errors = np.array([_depth_error(shown, nearest, level, far) for level in levels])
     # A hard surface is cut at the same place by many levels: take the middle of them.
     best = np.flatnonzero(errors <= errors.min() * 1.05 + 1e-3)

@@ -36,9 +36,12 @@ class _SumBefore(torch.autograd.Function):
         ctx.save_for_backward(rays)
         return _running_sum(values, rays).to(values.dtype)
 
+    # torch declares `*grad_outputs`; a function knows how many it has.
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, gradient: Tensor
+    ) -> tuple[Tensor, None]:
         """A value enters every later sum of its ray: the same running sum, from the other end."""
         (rays,) = ctx.saved_tensors
         return _running_sum(gradient.flip(0), -rays.flip(0)).flip(0).to(gradient.dtype), None

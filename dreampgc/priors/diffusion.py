@@ -12,6 +12,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
@@ -88,7 +89,8 @@ class DiffusionPrior:
             InputError: a part is missing, damaged, or of another kind.
         """
         dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.float16)
-        transformers_logging.disable_progress_bar()  # stderr belongs to the run's own progress bar
+        for logging in (diffusers_logging, transformers_logging):
+            logging.disable_progress_bar()  # stderr belongs to the run's own progress bar
         try:
             unet = _read(UNet2DConditionModel, directory / "unet", torch_dtype=dtype)
             vae = _read(AutoencoderKL, directory / "vae", torch_dtype=dtype)

@@ -29,7 +29,7 @@ CLAY = 0.78
 #: The key light, in the camera's axes (right, up, towards the camera): from above on the left.
 KEY_LIGHT = np.array([-0.4, 0.6, 0.7]) / np.linalg.norm([-0.4, 0.6, 0.7])
 #: Linear light where the key light does not reach, and what it adds where it shines straight down.
-AMBIENT, KEY = 0.42, 0.66
+AMBIENT, KEY = 0.62, 0.52
 
 
 @dataclass(frozen=True)

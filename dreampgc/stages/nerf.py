@@ -19,6 +19,7 @@ from dreampgc.guidance.pictures import draw_gradient
 from dreampgc.guidance.propagation import METHODS, no_encoder
 from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.images import to_frames
+from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import Prior
 from dreampgc.render import OccupancyGrid, Shading, render, render_image, sample_lights
 from dreampgc.stages.loop import Loop
@@ -76,6 +77,7 @@ class NerfStage:
         for step in loop.steps(loop.resume(), total):
             if step % self.config.render.grid_every == 0:
                 state.grid.update(state.field.density, state.generator, share=1.0 if step == 0 else 0.125)
+            decay_rates(state.optimizer, self.config.optimizer.final_rate ** (step / total))
             views = self._sample_views()
             out = self._render(views, step)
             g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32

@@ -21,8 +21,8 @@ def world_mesh(scene: Scene, *, resolution: int = 96) -> Mesh:
         y, z = torch.meshgrid(side, side, indexing="ij")
         points = torch.stack([x.expand_as(y), y, z], dim=-1).reshape(1, -1, 3)
         planes.append(signed_distance(scene, points).reshape(resolution, resolution))
-    # PyMCubes takes what is below the level as inside and winds faces for that.
-    vertices, faces = mcubes.marching_cubes(torch.stack(planes).numpy().astype(np.float64), 0.0)
+    # PyMCubes winds faces outward where the inside is above the level.
+    vertices, faces = mcubes.marching_cubes(-torch.stack(planes).numpy().astype(np.float64), 0.0)
     vertices = (vertices / (resolution - 1) * 1.8 - 0.9).astype(np.float32)
     colors = albedo(scene, torch.from_numpy(vertices)[None])[0].numpy()
     return Mesh(vertices, faces.astype(np.int64), colors.astype(np.float32))

@@ -29,8 +29,11 @@ class Light:
 
 @dataclass(frozen=True)
 class Picture:
-    """Ground truth of ``B`` views: ``image`` ``[B,3,H,W]`` sRGB over black (premultiplied by ``mask``),
-    ``mask`` and ``depth`` ``[B,1,H,W]`` (depth along the camera's axis, 0 outside), ``normals`` ``[B,3,H,W]`` world space."""
+    """Ground truth of ``B`` views: ``image`` ``[B,3,H,W]`` sRGB over black (premultiplied by ``mask``).
+
+    ``mask`` and ``depth`` are ``[B,1,H,W]`` (depth along the camera's axis, 0 outside), ``normals`` ``[B,3,H,W]`` in
+    world space.
+    """
 
     image: Tensor
     mask: Tensor
@@ -87,7 +90,7 @@ def render_world(
     mask = pooled(torch.ones_like(depth), weight)
     inside = mask.clamp_min(1e-6)
     return Picture(
-        image=pooled(shaded, weight).clamp(0, 1),
+        image=pooled(shaded, weight),
         mask=mask,
         depth=pooled(depth, weight) / inside,
         normals=functional.normalize(pooled(normals, weight), dim=1),
@@ -123,4 +126,4 @@ def _shade(scene: Scene, points: Tensor, normals: Tensor, light: Light, distance
     openness = 0.6 + 0.2 * near + 0.2 * wide
     strength = light.strength[:, None]
     shade = ((0.68 + 0.27 * sky) * (1 - strength) + 1.15 * strength * lamp + 0.3 * strength) * openness
-    return albedo(scene, points) * shade[..., None]
+    return (albedo(scene, points) * shade[..., None]).clamp(0, 1)

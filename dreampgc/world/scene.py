@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,8 @@ class Scene:
     """``B`` objects. ``paint`` ``[B,S,3]`` and ``bare`` ``[B,S]`` run over all slots in the order of ``KINDS``.
 
     Where ``bare`` is 1 the attribute shows and ``paint`` is only a tint: ``base`` ``[B,3]`` is the attribute's colour
-    (white for a material), ``material`` ``[B]`` an index into ``MATERIALS`` or -1, and ``phase`` ``[B,3]`` shifts the texture.
+    (white for a material), ``material`` ``[B]`` an index into ``MATERIALS`` or -1, and ``phase`` ``[B,3]`` shifts the
+    texture (bricks stay where they are).
     """
 
     boxes: Primitives
@@ -69,12 +71,12 @@ class Scene:
         return replace(self, base=base.to(device), material=material.to(device))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Scene:
-        def changed(value: Primitives | Tensor) -> Primitives | Tensor:
+        def changed(value: Any) -> Any:
             if isinstance(value, Tensor):
                 return change(value)
             return Primitives(*(change(getattr(value, f.name)) for f in fields(value)))
 
-        return Scene(*(changed(getattr(self, f.name)) for f in fields(self)))
+        return Scene(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})
 
 
 def make_scene(objects: Sequence[tuple[str, str, int]], slots: dict[str, int] | None = None) -> Scene:
@@ -90,12 +92,12 @@ def make_scene(objects: Sequence[tuple[str, str, int]], slots: dict[str, int] | 
     parts = [make_object(name, seed) for name, _, seed in objects]
     slots = slots or needed_slots(parts)
     groups = [[[p for p in one if p.kind == kind] for one in parts] for kind in KINDS]
-    primitives = [_pack(group, slots[kind]) for kind, group in zip(KINDS, groups, strict=True)]
+    boxes, balls, cones, rings = (_pack(group, slots[kind]) for kind, group in zip(KINDS, groups, strict=True))
     coats = [_coat(group, slots[kind]) for kind, group in zip(KINDS, groups, strict=True)]
     paint, bare = (torch.cat(rows, dim=1) for rows in zip(*coats, strict=True))
     phase = [[(seed * k % 997) / 997 * 6.2832 for k in (37, 101, 211)] for _, _, seed in objects]
     base, material = _looks([attribute for _, attribute, _ in objects])
-    return Scene(*primitives, paint, bare, base, material, torch.tensor(phase))
+    return Scene(boxes, balls, cones, rings, paint, bare, base, material, torch.tensor(phase))
 
 
 def needed_slots(objects: Sequence[Sequence[Part]]) -> dict[str, int]:
@@ -140,7 +142,7 @@ def _pack(groups: list[list[Part]], slots: int) -> Primitives:
 def signed_distance(scene: Scene, points: Tensor) -> Tensor:
     """Distance ``[B,P]`` from ``points`` ``[B,P,3]`` to each object's surface, negative inside.
 
-    Exact for boxes, cones and rings, and a tight bound for ellipsoids.
+    Exact for boxes, cones and rings; outside an ellipsoid a lower bound, exact at its surface.
     """
     nearest = [kind.amin(-1) for kind in _distances(scene, points)]
     return torch.stack(nearest).amin(0)

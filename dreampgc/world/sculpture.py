@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +48,12 @@ class Part:
     def reach(self) -> float:
         """The radius of a ball around the part's centre that holds it."""
         a, b, c = self.size
-        return {"box": np.hypot(np.hypot(a, b), c), "ball": max(a, b, c), "cone": np.hypot(max(a, c), b), "ring": a + b}[
-            self.kind
-        ]
+        return {
+            "box": np.hypot(np.hypot(a, b), c),
+            "ball": max(a, b, c),
+            "cone": np.hypot(max(a, c), b),
+            "ring": a + b,
+        }[self.kind]
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper corner ``[3]`` of a box around the part."""
@@ -77,20 +81,20 @@ class Sculpture:
         """A number between ``low`` and ``high``."""
         return self.rng.uniform(low, high)
 
-    def box(self, center: Vector, half: Vector, *, rounding: float = 0.02, **look) -> None:
+    def box(self, center: Vector, half: Vector, *, rounding: float = 0.02, **look: Any) -> None:
         """A box with half-extents ``half`` and rounded edges."""
         self._parts.append(Part("box", center, half, rounding=min(rounding, 0.9 * min(half)), **look))
 
-    def ball(self, center: Vector, radii: float | Vector, **look) -> None:
+    def ball(self, center: Vector, radii: float | Vector, **look: Any) -> None:
         """A sphere or an ellipsoid."""
         radii = radii if isinstance(radii, tuple) else (radii, radii, radii)
         self._parts.append(Part("ball", center, radii, **look))
 
-    def cone(self, center: Vector, bottom: float, top: float, half_height: float, **look) -> None:
+    def cone(self, center: Vector, bottom: float, top: float, half_height: float, **look: Any) -> None:
         """A cone or cylinder standing on y, its centre at half its height."""
         self._parts.append(Part("cone", center, (bottom, half_height, top), **look))
 
-    def ring(self, center: Vector, radius: float, tube: float, **look) -> None:
+    def ring(self, center: Vector, radius: float, tube: float, **look: Any) -> None:
         """A torus lying in the xz plane."""
         self._parts.append(Part("ring", center, (radius, tube, 0.0), **look))
 

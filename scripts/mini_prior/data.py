@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from dreampgc.cameras import Views, sample_views
+from dreampgc.cameras import sample_views
 from dreampgc.world.objects import ATTRIBUTES, CLASSES, HELD_OUT_SEED, is_held_out, make_object
 from dreampgc.world.render import Light, render_world
 from dreampgc.world.scene import Scene, make_scene, needed_slots, signed_distance
-from torch.nn import functional
 
 ELEVATION, DISTANCE, FOV = (-15.0, 75.0), (2.1, 2.7), (40.0, 50.0)
 
@@ -75,7 +75,9 @@ def render_dataset(
         light = Light(lamps.direction[part].to(device), lamps.strength[part].to(device))
         picture = render_world(objects, views[part].to(device), size, light=light, steps=32, distance=distance)
         rgba[part] = (torch.cat([picture.image, picture.mask], dim=1) * 255 + 0.5).to(torch.uint8)
-    return Dataset(rgba, pair[:, 0].to(device), pair[:, 1].to(device), views.azimuth.to(device), views.elevation.to(device))
+    return Dataset(
+        rgba, pair[:, 0].to(device), pair[:, 1].to(device), views.azimuth.to(device), views.elevation.to(device)
+    )
 
 
 def _random_lights(count: int, generator: torch.Generator) -> Light:

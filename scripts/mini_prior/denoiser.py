@@ -84,7 +84,7 @@ class Captions:
 def train_denoiser(
     model: Denoiser, captions: Captions, data: Dataset, latents: Tensor, trainer: Trainer, *, batch: int
 ) -> None:
-    """Predict the noise in latents ``[2,N,4,s,s]`` (scaled to unit variance) under captions mixed as guidance mixes them."""
+    """Predict the noise in latents ``[2,N,4,s,s]`` of unit variance, under captions mixed as guidance mixes them."""
     device = latents.device
     alphas = make_scheduler().alphas_cumprod.to(device)
     weights = view_weights(data.azimuth, data.elevation, MINI)

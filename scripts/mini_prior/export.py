@@ -11,14 +11,15 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from dreampgc.priors.linear import LinearMap, fit_linear_map
 from dreampgc.world.objects import ATTRIBUTES, CLASSES, HELD_OUT_SEED, caption, is_held_out
-from mini_prior.data import Dataset
+from mini_prior.data import Dataset, random_backgrounds
 from mini_prior.denoiser import Captions, Denoiser, make_scheduler, sample_latents
 from mini_prior.tokenizer import known_words, write_vocabulary_files
 
 
 def export_prior(folder: Path, vae: AutoencoderKL, model: Denoiser, tokenizer: CLIPTokenizer) -> None:
-    """Write ``folder`` so that ``StableDiffusionPipeline.from_pretrained`` loads it as it is (float16, shards ≤ 15 MB)."""
+    """Write ``folder`` for ``StableDiffusionPipeline.from_pretrained``: float16, shards of at most 15 MB."""
     pipeline = StableDiffusionPipeline(
         vae=vae.half(),
         text_encoder=model.text_encoder.half(),
@@ -30,14 +31,34 @@ def export_prior(folder: Path, vae: AutoencoderKL, model: Denoiser, tokenizer: C
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size="15MB")
+    _declare_float32(folder / "text_encoder" / "config.json")
     write_vocabulary_files(folder / "tokenizer")  # the layout's classic files, which newer libraries leave out
     vocabulary = {"classes": list(CLASSES), "attributes": list(ATTRIBUTES), "words": known_words()}
     (folder / "vocabulary.json").write_text(json.dumps(vocabulary, indent=1) + "\n", encoding="utf-8")
-    vae.float(), model.float()
+    vae.float()
+    model.float()
 
 
 @torch.no_grad()
-def sample_sheet(vae: AutoencoderKL, model: Denoiser, captions: Captions, latent_size: int) -> Tensor:
+def fit_map(vae: AutoencoderKL, data: Dataset, count: int = 64) -> LinearMap:
+    """The linear map between pixels and scaled latents (Eq. 5), fitted on the first training pictures."""
+    device = data.rgba.device
+    index = torch.arange(min(count, len(data)), device=device)
+    images = data.over(index, random_backgrounds(len(index), torch.Generator(device).manual_seed(0), device))
+    scaling = vae.config["scaling_factor"]
+    return fit_linear_map(lambda image: vae.encode(image * 2 - 1).latent_dist.mean * scaling, images)
+
+
+def _declare_float32(path: Path) -> None:
+    """Let transformers compute in float32, as diffusers does with the other parts, whatever the weights' dtype."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+
+
+@torch.no_grad()
+def sample_sheet(
+    vae: AutoencoderKL, model: Denoiser, captions: Captions, latent_size: int, *, steps: int = 30
+) -> Tensor:
     """2D samples of every class in four attributes from four sides, one row a class: ``[classes·4,3,S,S]``.
 
     Every class shows a held-out pair first.
@@ -49,7 +70,7 @@ def sample_sheet(vae: AutoencoderKL, model: Denoiser, captions: Captions, latent
         shown = held + [ATTRIBUTES[(4 * row + 5 * k) % len(ATTRIBUTES)] for k in range(4 - len(held))]
         texts += [f"{caption(name, a)}, {side}" for a, side in zip(shown, sides, strict=True)]
     text, empty = encode_texts(model, captions, texts)
-    latents = sample_latents(model, text, empty, latent_size, seed=0)
+    latents = sample_latents(model, text, empty, latent_size, seed=0, steps=steps)
     return decode(vae, latents)
 
 
@@ -102,10 +123,10 @@ A latent diffusion model of {size}×{size} pictures, trained from scratch on pro
 Diffusion's layout. It exists so that dreampgc works with nothing to download, and so that what it makes can be
 measured against exact ground truth.
 
-![samples](samples.png)
+![samples](samples.webp)
 
-Samples of every class (guidance scale 4, 30 DDIM steps, seed 0, none picked), from the front, left, back and right;
-the first column shows pairs that were never trained on.
+Four samples of every class (guidance scale 4, 30 DDIM steps, seed 0, none picked), from the front, left, back and
+right; the first of each four is a pair that was never trained on.
 
 ## What it knows
 - Classes: {classes}.
@@ -115,9 +136,9 @@ the first column shows pairs that were never trained on.
   azimuth and elevation, as dreampgc's guidance mixes them.
 
 ## How it was made
-`python scripts/train_mini_prior.py` renders the pictures of `dreampgc/world` (random view, light, and a flat background,
-white half of the time), trains the VAE, then the UNet and the text encoder together. Never trained on: objects with seeds
-of {seed} and above, and these pairs: {held}.
+`python scripts/train_mini_prior.py` renders the pictures of `dreampgc/world` (random view, light, and a flat
+background, white half of the time), trains the VAE, then the UNet and the text encoder together. Never trained on:
+objects with seeds of {seed} and above, and these pairs: {held}.
 
 | figure | value |
 |---|---|

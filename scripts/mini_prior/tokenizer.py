@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from itertools import pairwise
 from pathlib import Path
 
 from transformers import CLIPTokenizer
@@ -61,7 +62,7 @@ def apply_merges(word: str, merges: dict[tuple[str, str], int]) -> list[str]:
     """Byte-pair encoding of one word: always the merge of the lowest rank first."""
     pieces = [*word[:-1], word[-1] + "</w>"]
     while True:
-        pairs = [(merges[p], p) for p in zip(pieces, pieces[1:], strict=False) if p in merges]
+        pairs = [(merges[p], p) for p in pairwise(pieces) if p in merges]
         if not pairs:
             return pieces
         best = min(pairs)[1]

@@ -53,6 +53,7 @@ def test_points_outside_the_cube_count_as_on_its_border_and_no_points_are_fine()
     corner = torch.tensor([[1.0, -1.0, 1.0]])
     assert torch.equal(grid(corner * 5), grid(corner))
     grid(torch.zeros(0, 3)).sum().backward()
+    assert grid.table.grad is not None
     assert torch.equal(grid.table.grad, torch.zeros_like(grid.table))
 
 

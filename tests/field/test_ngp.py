@@ -1,15 +1,18 @@
 """Tests of the field: its first blob, its outputs, and bit-for-bit repeatability."""
 
+from typing import Any, cast
+
 import pytest
 import torch
 
 from dreampgc.field import Background, InstantNGP
+from dreampgc.field.ngp import Activation
 
-SMALL = {"levels": 4, "log2_hashmap_size": 12, "base_resolution": 8, "max_resolution": 32, "hidden": 16}
+SMALL: dict[str, Any] = {"levels": 4, "log2_hashmap_size": 12, "base_resolution": 8, "max_resolution": 32, "hidden": 16}
 
 
 @pytest.mark.parametrize("activation", ["trunc_exp", "softplus"])
-def test_first_density_is_a_ball_that_fades_outwards_and_leaves_far_space_empty(activation: str) -> None:
+def test_first_density_is_a_ball_that_fades_outwards_and_leaves_far_space_empty(activation: Activation) -> None:
     torch.manual_seed(0)
     field = InstantNGP(**SMALL, density_activation=activation, blob_density=5.0, blob_radius=0.5)
     with torch.no_grad():
@@ -41,6 +44,7 @@ def test_truncated_exponential_has_a_bounded_slope_and_no_infinity() -> None:
     raw = torch.tensor([-3.0, 0.0, 3.0, 40.0, 1e4], requires_grad=True)
     value = field._activate(raw)
     value.sum().backward()
+    assert raw.grad is not None
     torch.testing.assert_close(raw.grad[:3], raw.detach()[:3].exp())
     torch.testing.assert_close(raw.grad[3:], torch.full((2,), 15.0).exp())
     assert value.isfinite().all()
@@ -78,4 +82,4 @@ def test_background_is_an_image_in_range() -> None:
 
 def test_unknown_activation_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'relu' is not one of"):
-        InstantNGP(**SMALL, density_activation="relu")
+        InstantNGP(**SMALL, density_activation=cast(Any, "relu"))

@@ -9,6 +9,7 @@ import torch
 from dreampgc.cameras import Views, fixed_views
 from dreampgc.field import InstantNGP
 from dreampgc.render import OccupancyGrid, render, render_image
+from dreampgc.render.shading import Shading
 
 MakeBall = Callable[..., Any]  # the fixture in conftest.py
 FRONT = fixed_views([0.0], elevation=0.0, distance=2.4, fov=45.0)
@@ -38,6 +39,7 @@ def test_depth_is_along_the_axis_and_normals_point_out_of_the_ball(make_ball: Ma
     # Half a step is 0.014; light stops 0.02 outside the nominal skin, 0.03 where the ray is oblique.
     assert (out.depth[:, 0] - depth)[seen].abs().max() < 0.05
     surface = (rays.origins + distance[..., None] * rays.directions) / 0.5
+    assert out.normals is not None
     agreement = (out.normals.movedim(1, -1) * surface).sum(-1)[seen]
     assert agreement.min() > 0.975  # 13 degrees: the samples of a pixel lie up to two steps apart in depth
     assert (out.depth[:, 0][miss > 0.8] == 0).all()
@@ -90,7 +92,8 @@ def test_camera_at_azimuth_90_sees_the_side_that_faces_plus_x(make_ball: MakeBal
 def test_lambertian_ball_is_brightest_towards_the_light(make_ball: MakeBall) -> None:
     ball = make_ball()
     light = torch.tensor([[0.0, 1.0, 0.0]])
-    for shading, brightest in (("textureless", 1.0), ("lambertian", 0.8)):
+    cases: list[tuple[Shading, float]] = [("textureless", 1.0), ("lambertian", 0.8)]
+    for shading, brightest in cases:
         out = render(ball, FRONT, ball.grid(), **SIZE, shading=shading, light=light, ambient=0.2)
         shown = torch.where(out.opacity > 0.99, out.image, 0)[0, 0]
         top, bottom = shown[shown.amax(1) > 0][0].max(), shown[24, 16]

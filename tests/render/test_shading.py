@@ -1,5 +1,7 @@
 """Normals of analytic densities, their gradient, and Lambert's law."""
 
+from typing import Any, cast
+
 import pytest
 import torch
 from torch.nn import functional
@@ -38,7 +40,7 @@ def test_lambert() -> None:
 def test_unknown_shading_is_refused_by_name() -> None:
     assert [needs_normals(name) for name in ("albedo", "lambertian", "textureless", "normals")] == [False] + [True] * 3
     with pytest.raises(ValueError, match="'phong'"):
-        needs_normals("phong")
+        needs_normals(cast(Any, "phong"))
 
 
 def test_lights_are_unit_vectors_on_the_camera_side() -> None:

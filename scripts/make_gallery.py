@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Run a list of prompts with the shipped defaults, and draw all results as one picture: a row a prompt, 8 views.
+
+    python scripts/make_gallery.py docs/gallery.txt --runs runs/gallery --output docs/gallery.webp
+
+The same seed for all, none picked. Finished runs are kept, broken ones are resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import trimesh
+
+from dreampgc.cameras import orbit_views
+from dreampgc.images import Frame, labelled_grid, save_image, to_frames
+from dreampgc.render.mesh import render_mesh
+from dreampgc.runs import Run
+from dreampgc.types import Mesh
+
+
+def make(prompt: str, folder: Path, options: Sequence[str]) -> None:
+    """Run one prompt into ``folder``, or go on with it."""
+    command = [sys.executable, "-m", "dreampgc", "text", "--quiet"]
+    if not (folder / "run.json").exists():
+        command += [prompt, "--prior", "mini", "--output", str(folder), *options]
+    elif Run(folder).state != "done":
+        command += ["--resume", str(folder)]
+    else:
+        return
+    code = subprocess.run(command, check=False).returncode
+    print(f"{prompt}: {'done' if code == 0 else f'exit code {code}'}", flush=True)
+
+
+def load_mesh(path: Path) -> Mesh:
+    """A ``mesh.ply`` with vertex colours and normals."""
+    loaded: Any = trimesh.load_mesh(path, process=False)
+    colors = loaded.visual.vertex_colors[:, :3].astype("float32") / 255
+    return Mesh(loaded.vertices.astype("float32"), loaded.faces.astype("int64"), colors, loaded.vertex_normals.copy())
+
+
+def draw(folders: list[Path], prompts: list[str], size: int) -> Frame:
+    """Eight views of each run's mesh; a run without one stays white."""
+    frames, labels = [], []
+    for folder, prompt in zip(folders, prompts, strict=True):
+        subprocess.run(
+            [sys.executable, "-m", "dreampgc", "export", str(folder), "--format", "ply", "--quiet"], check=True
+        )
+        mesh = load_mesh(folder / "mesh.ply")
+        frames += list(to_frames(render_mesh(mesh, orbit_views(8, elevation=20.0), height=size, width=size).image))
+        labels += [prompt, *[""] * 7]
+    return labelled_grid(frames, labels, columns=8)
+
+
+def main() -> None:
+    """Run, then draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prompts", type=Path)
+    parser.add_argument("--runs", type=Path, default=Path("runs/gallery"))
+    parser.add_argument("--output", type=Path, default=Path("docs/gallery.webp"))
+    parser.add_argument("--size", type=int, default=144)
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
+    arguments, options = parser.parse_known_args()
+    prompts = [line for line in arguments.prompts.read_text(encoding="utf-8").splitlines() if line.strip()]
+    folders = [arguments.runs / prompt.replace(" ", "-") for prompt in prompts]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(make, prompts, folders, repeat(options)))
+    save_image(arguments.output, draw(folders, prompts, arguments.size))
+
+
+if __name__ == "__main__":
+    main()

