@@ -51,7 +51,7 @@ def test_each_layer_is_stronger_than_the_one_before(tmp_path: Path) -> None:
     )
 
     assert config.guidance.norm == "l2"
-    assert config.cameras.batch == draft["cameras.batch"]
+    assert config.mesh.resolution == draft["mesh.resolution"]
     assert (config.guidance.clip, config.guidance.scale, config.loop.steps) == (0.2, 30.0, 9)
 
 

@@ -15,29 +15,24 @@ import random
 from collections.abc import Callable
 from math import cos, radians, sin
 
-from dreampgc.world.sculpture import Part, Sculpture, Vector
+from dreampgc.world.paints import (
+    ATTRIBUTES,
+    BARK,
+    CREAM,
+    DOOR,
+    GLASS,
+    INK,
+    LIGHT,
+    METAL,
+    ORANGE,
+    RED,
+    SNOW,
+    TIRE,
+)
+from dreampgc.world.sculpture import Part, Sculpture
 
-COLOURS: dict[str, Vector] = {
-    "red": (0.82, 0.10, 0.10),
-    "orange": (0.95, 0.48, 0.08),
-    "yellow": (0.96, 0.86, 0.12),
-    "green": (0.13, 0.58, 0.18),
-    "blue": (0.12, 0.25, 0.85),
-    "purple": (0.46, 0.14, 0.62),
-    "pink": (0.95, 0.52, 0.68),
-    "white": (0.93, 0.93, 0.93),
-    "black": (0.10, 0.10, 0.11),
-    "gray": (0.50, 0.50, 0.52),
-}
-#: The materials, in the order of `scene.textures`.
-MATERIALS = ("wooden", "stone", "golden", "brick")
-ATTRIBUTES = (*COLOURS, *MATERIALS)
 #: Objects with this seed and above are never trained on.
 HELD_OUT_SEED = 1_000_000
-
-TIRE, GLASS, LIGHT, METAL = (0.09, 0.09, 0.10), (0.55, 0.76, 0.90), (0.98, 0.94, 0.62), (0.62, 0.64, 0.67)
-RED, ORANGE, GREEN, BARK = (0.80, 0.14, 0.12), (0.94, 0.50, 0.10), (0.20, 0.50, 0.20), (0.38, 0.24, 0.13)
-INK, SNOW, CREAM, DOOR = (0.06, 0.06, 0.07), (0.96, 0.96, 0.96), (0.92, 0.86, 0.72), (0.30, 0.18, 0.10)
 
 CLASSES: dict[str, Callable[[Sculpture], None]] = {}
 LEFT_RIGHT = (-1, 1)
@@ -321,10 +316,5 @@ def windmill(s: Sculpture) -> None:
     turn = s.vary(25, 65)
     for quarter in range(4):
         angle = turn + 90 * quarter
-        x, y = _direction(angle)
+        x, y = cos(radians(angle)), sin(radians(angle))
         s.box((0.32 * x, hub + 0.32 * y, 0.40), (blade, 0.075, 0.02), rotation=(0, 0, angle), paint=CREAM)
-
-
-def _direction(degrees: float) -> tuple[float, float]:
-    """The unit vector at an angle from +x towards +y."""
-    return cos(radians(degrees)), sin(radians(degrees))

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreampgc.world.objects import COLOURS, MATERIALS, make_object
+from dreampgc.world.objects import make_object
+from dreampgc.world.paints import COLOURS, MATERIALS
 from dreampgc.world.sculpture import KINDS, Part
 
 #: Where an unused slot's primitive stands: far outside of the world.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dreampgc.world.objects import ATTRIBUTES, CLASSES, COLOURS, MATERIALS, caption, is_held_out, make_object
+from dreampgc.world.objects import ATTRIBUTES, CLASSES, caption, is_held_out, make_object
+from dreampgc.world.paints import COLOURS, MATERIALS
 from dreampgc.world.sculpture import EXTENT, KINDS, REACH
 
 #: Training seeds and held-out ones.

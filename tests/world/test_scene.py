@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreampgc.world.objects import CLASSES, COLOURS, MATERIALS
+from dreampgc.world.objects import CLASSES
+from dreampgc.world.paints import COLOURS, MATERIALS
 from dreampgc.world.scene import albedo, make_scene, needed_slots, signed_distance, textures
 from dreampgc.world.sculpture import Part, Vector
 from tests.world.test_sculpture import scene_of
