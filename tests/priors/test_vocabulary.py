@@ -18,7 +18,7 @@ VOCABULARY = Vocabulary(("car", "castle"), ("wooden", "red"), frozenset(WORDS))
     "prompt", ["a red car", "A  RED car!", "", "castle, front view", "a castle on a (wooden) car."]
 )
 def test_known_words_pass(prompt: str) -> None:
-    VOCABULARY.check(prompt)
+    assert VOCABULARY.check(prompt) is None
 
 
 def test_unknown_words_are_named_once_with_the_nearest() -> None:
