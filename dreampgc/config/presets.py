@@ -55,7 +55,7 @@ PRESETS: dict[tuple[Preset, Family], dict[str, Any]] = {
         "cameras.batch": 4,
         "field.max_resolution": 256,
         "mesh.resolution": 192,
-        "mesh.faces": 50_000,
+        "mesh.faces": 100_000,
         "mesh.turntable_size": 512,
     },
     ("draft", "full"): {**_FULL, "loop.steps": 1500, "render.resolution": 64, "mesh.resolution": 128},

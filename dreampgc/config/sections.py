@@ -163,9 +163,9 @@ class LoopConfig(Section):
 class MeshConfig(Section):
     """The mesh and the turntable at the end of a run."""
 
-    resolution: Annotated[int, Field(ge=16, le=1024)] = 128
+    resolution: Annotated[int, Field(ge=16, le=1024)] = 160
     level: Literal["auto"] | PositiveFloat = "auto"
-    faces: Annotated[int, Field(ge=100)] = 20_000
+    faces: Annotated[int, Field(ge=100)] = 50_000
     smoothing: Annotated[int, Field(ge=0, le=100)] = 10
     formats: Annotated[tuple[Literal["glb", "obj", "ply", "stl", "usdz"], ...], Field(min_length=1)] = ("glb",)
     turntable_frames: Annotated[int, Field(ge=1, le=1000)] = 48
