@@ -23,8 +23,9 @@ from dreampgc.images import Frame, save_animation, to_frames
 from dreampgc.mesh.export import WRITERS, export_mesh
 from dreampgc.mesh.extract import extract_mesh
 from dreampgc.optimizers import make_optimizer
-from dreampgc.priors.base import Affine, Prior
+from dreampgc.priors.base import Prior
 from dreampgc.priors.catalog import PriorSource, resolve
+from dreampgc.priors.linear import LinearMap, inverse
 from dreampgc.render import OccupancyGrid
 from dreampgc.render.mesh import render_mesh
 from dreampgc.runs import Run, create_run
@@ -231,16 +232,15 @@ def _colours(field: InstantNGP, config: RunConfig, device: str) -> Callable[[Ten
     """The field's RGB at points; latents are mapped back by the prior's linear map."""
     if not renders_latents(config):
         return lambda points: field(points, None)[1]
-    prior = resolve(config.prior, device).load(device)
-    assert prior.linear_rgb_to_latent is not None, "checked when the run was built"
-    back = inverse(prior.linear_rgb_to_latent)
-    return lambda points: field(points, None)[1] @ back[0] + back[1]
-
-
-def inverse(affine: Affine) -> Affine:
-    """The least-squares inverse ``z -> x`` of an affine map ``x -> x @ A + b`` with independent rows."""
-    matrix = torch.linalg.pinv(affine[0])
-    return matrix, -affine[1] @ matrix
+    source = resolve(config.prior, device)
+    fitted = LinearMap.load(source.directory)
+    if fitted is None or fitted.latent_to_rgb is None:
+        published = source.load(device).linear_rgb_to_latent
+        assert published is not None, "checked when the run was built"
+        matrix, bias = inverse(published)
+    else:
+        matrix, bias = (tensor.to(device) for tensor in fitted.latent_to_rgb)
+    return lambda points: field(points, None)[1] @ matrix + bias
 
 
 def _turntable(config: RunConfig, mesh: Mesh, output: Path) -> Path:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kill a run (SIGKILL) again and again at random instants and resume it: is anything ever lost?
 
-    python scripts/kill_runs.py --kills 20 --steps 60
+    python scripts/kill_runs.py --kills 20 --steps 200
 
 Ends with the run finished, its final checkpoint compared byte for byte with that of a run that was left alone.
 """
@@ -38,6 +38,17 @@ def command(folder: Path, steps: int) -> list[str]:
     return [*base, "a wooden car", "--prior", "mini", "--output", str(folder), *assignments]
 
 
+def whole_run(folder: Path, steps: int) -> float:
+    """Let one run alone until it is done; the seconds until its first checkpoint."""
+    began = time.monotonic()
+    with subprocess.Popen(command(folder, steps)) as process:
+        while last_step(folder) == 0 and process.poll() is None:
+            time.sleep(0.05)
+        start = time.monotonic() - began
+    assert process.returncode == 0, f"the run ended with code {process.returncode}"
+    return start
+
+
 def last_step(folder: Path) -> int:
     """The newest checkpoint's step, 0 without one."""
     names = sorted(path.name for path in (folder / "checkpoints").glob("step-*"))
@@ -48,22 +59,19 @@ def main() -> None:
     """Kill, resume, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as place:
         folder, whole = Path(place) / "killed", Path(place) / "whole"
-        began = time.monotonic()
-        assert subprocess.run(command(whole, arguments.steps), check=False).returncode == 0
-        span = time.monotonic() - began
+        start = whole_run(whole, arguments.steps)
         kills, saves, step = 0, 0, 0
         while kills < arguments.kills:
             process = subprocess.Popen(command(folder, arguments.steps))
-            # From the start of the program to well into the steps, so that start, steps and saves are all hit.
-            time.sleep(rng.uniform(0.3, 0.6 * span))
-            if process.poll() is not None and (folder / "mesh.glb").exists():
-                break
+            # Mostly just after the program's start, so that loading, steps and saves are all hit.
+            time.sleep(rng.uniform(0.6 * start, 1.3 * start))
+            assert process.poll() is None, "the run ended before its kill: give it more --steps"
             process.send_signal(signal.SIGKILL)
             process.wait()
             kills += 1

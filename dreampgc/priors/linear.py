@@ -56,6 +56,12 @@ def fit_linear_map(encode: Callable[[Tensor], Tensor], images: Tensor, ridge: fl
     return LinearMap(_ridge_regression(rgb, z, ridge), _ridge_regression(z, rgb, ridge))
 
 
+def inverse(affine: Affine) -> Affine:
+    """The least-squares inverse ``z -> x`` of ``x @ A + b``: for priors of which only one direction was published."""
+    matrix = torch.linalg.pinv(affine[0])
+    return matrix, -affine[1] @ matrix
+
+
 def _ridge_regression(inputs: Tensor, targets: Tensor, ridge: float) -> Affine:
     centred = inputs - inputs.mean(0)
     gram = centred.T @ centred + ridge * torch.eye(inputs.shape[1], dtype=inputs.dtype)

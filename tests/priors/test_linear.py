@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreampgc.priors.linear import SDXL, STABLE_DIFFUSION, LinearMap, fit_linear_map
+from dreampgc.priors.catalog import MINI_DIRECTORY
+from dreampgc.priors.diffusion import DiffusionPrior
+from dreampgc.priors.linear import SDXL, STABLE_DIFFUSION, LinearMap, fit_linear_map, inverse
 
 MATRIX, BIAS = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([1.0, -2.0, 3.0, 0.5])
 
@@ -63,3 +65,21 @@ def test_sdxls_published_maps_invert_each_other_roughly() -> None:
     back, offset = SDXL.latent_to_rgb
     grey = torch.linspace(0.2, 0.8, 5)[:, None].expand(-1, 3)
     torch.testing.assert_close((grey @ matrix + bias) @ back + offset, grey, rtol=0, atol=0.1)
+
+
+def test_the_inverse_of_a_published_map_undoes_it() -> None:
+    matrix, bias = inverse((MATRIX, BIAS))
+    rgb = torch.rand(16, 3)
+    torch.testing.assert_close((rgb @ MATRIX + BIAS) @ matrix + bias, rgb, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("rgb", [(0.8, 0.1, 0.1), (0.1, 0.2, 0.8), (1.0, 1.0, 1.0), (0.5, 0.3, 0.15)])
+def test_the_map_of_mini_brings_flat_colours_back(mini: DiffusionPrior, rgb: tuple[float, float, float]) -> None:
+    fitted = LinearMap.load(MINI_DIRECTORY)
+    assert fitted is not None
+    assert fitted.latent_to_rgb is not None
+    flat = torch.tensor(rgb)[None, :, None, None].expand(1, 3, 128, 128)
+    weight, bias = fitted.latent_to_rgb
+    back = mini.encode(flat).mean(dim=(2, 3)) @ weight + bias
+    # Three numbers of four: the VAE is not linear, but a mesh's colours must keep their hue.
+    assert (back - torch.tensor(rgb)).abs().max() < 0.25
