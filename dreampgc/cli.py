@@ -131,7 +131,7 @@ def export(
 
     written = pipeline.export(
         source,
-        formats=[item.value for item in formats or ()],
+        formats=[str(item) for item in formats or ()],
         resolution=resolution,
         faces=faces,
         texture_size=texture_size,
