@@ -41,13 +41,14 @@ _FULL: dict[str, Any] = {
 #: Dotted keys and values by preset and family.
 PRESETS: dict[tuple[Preset, Family], dict[str, Any]] = {
     ("draft", "mini"): {
-        "loop.steps": 150,
-        "loop.checkpoint_every": 50,
-        "loop.preview_every": 50,
-        "loop.gradient_every": 50,
+        "loop.steps": 140,
+        "loop.checkpoint_every": 70,
+        "loop.preview_every": 70,
+        "loop.gradient_every": 70,
         "render.resolution": 64,
         "mesh.resolution": 96,
         "mesh.faces": 10_000,
+        "mesh.turntable_frames": 32,
     },
     ("standard", "mini"): {},
     ("high", "mini"): {
