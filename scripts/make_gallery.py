@@ -47,7 +47,7 @@ def load_mesh(path: Path) -> Mesh:
 
 
 def draw(folders: list[Path], prompts: list[str], size: int) -> Frame:
-    """Eight views of each run's mesh; a run without one stays white."""
+    """Eight views of each run's mesh, exported anew; a run without a mesh ends the drawing with an error."""
     frames, labels = [], []
     for folder, prompt in zip(folders, prompts, strict=True):
         subprocess.run(

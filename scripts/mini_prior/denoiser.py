@@ -122,8 +122,8 @@ def mixed_conditions(
     table = embeddings[:-1].reshape(-1, captions.views, *embeddings.shape[1:])
     nearest = functional.one_hot(weights.argmax(dim=1), captions.views - 1).to(weights.dtype)
     shares = torch.where(form[:, None] < 0.6, weights, nearest)
-    shares = functional.pad(torch.where(form[:, None] < 0.85, shares, torch.zeros_like(shares)), (0, 1))
-    shares = torch.cat([shares[:, :-1], 1 - shares[:, :-1].sum(dim=1, keepdim=True)], dim=1)
+    shares = torch.where(form[:, None] < 0.85, shares, torch.zeros_like(shares))
+    shares = torch.cat([shares, 1 - shares.sum(dim=1, keepdim=True)], dim=1)  # what is left goes to no view
     mixed = torch.einsum("bv,bvld->bld", shares, table[rows])
     return torch.where((drop < 0.1)[:, None, None], embeddings[-1], mixed)
 
