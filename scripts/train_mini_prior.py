@@ -4,7 +4,9 @@
     python scripts/train_mini_prior.py                    # on a GPU; 27 minutes on an H100
     python scripts/train_mini_prior.py --smoke            # tiny, on a CPU: does every part run?
 
-Interrupted, it goes on where its last checkpoint (in ``--work``) was. Everything is drawn from ``--seed``.
+Interrupted, it goes on where its last checkpoint (in ``--work``) was. Everything is drawn from ``--seed``. On several
+GPUs, ``--only data-0`` and ``--only data-1`` render the halves of the pictures side by side, and after ``--only vae``
+UNets of several sizes (``--channels``) can be trained at once.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ import torch
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from mini_prior.autoencoder import encode_dataset, held_out_psnr, make_autoencoder, train_autoencoder  # noqa: E402
-from mini_prior.data import render_dataset  # noqa: E402
-from mini_prior.denoiser import Captions, Denoiser, train_denoiser  # noqa: E402
+from mini_prior.captions import Captions  # noqa: E402
+from mini_prior.data import Dataset, render_dataset  # noqa: E402
+from mini_prior.denoiser import Denoiser, train_denoiser  # noqa: E402
 from mini_prior.export import export_prior, fit_map, sample_sheet, save_grid, write_card  # noqa: E402
 from mini_prior.tokenizer import make_tokenizer  # noqa: E402
 from mini_prior.training import Trainer  # noqa: E402
@@ -34,10 +37,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("build/mini"), help="where the finished prior goes")
     parser.add_argument("--work", type=Path, default=Path("build/mini-work"), help="checkpoints to resume from")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that every part runs")
+    parser.add_argument("--only", choices=("data-0", "data-1", "vae"), help="stop after this part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--images", type=int, default=120_000)
-    parser.add_argument("--shapes", type=int, default=300, help="different shapes of each class")
+    parser.add_argument("--shapes", type=int, default=150, help="different shapes of each class")
     parser.add_argument("--vae-steps", type=int, default=11_000)
     parser.add_argument("--vae-batch", type=int, default=64)
     parser.add_argument("--vae-rate", type=float, default=1e-3)
@@ -54,6 +58,15 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+def render_part(arguments: argparse.Namespace, part: int, device: str) -> Dataset:
+    """Half of the training pictures, from the work folder if they are there."""
+    path = arguments.work / f"data-{part}.pt"
+    if not path.exists():
+        images, seed = -(-arguments.images // 2), 1000 * (arguments.seed + 1) + part
+        render_dataset(images, arguments.size, device, seed=seed, shapes=arguments.shapes).save(path)
+    return Dataset.load(path, device)
+
+
 def main() -> None:
     """Run the four parts."""
     arguments = parse_arguments()
@@ -66,16 +79,19 @@ def main() -> None:
     def say(part: str, **figures: float | int) -> None:
         print(json.dumps({"part": part, "seconds": round(time.time() - started, 1), **figures}), flush=True)
 
-    data = render_dataset(arguments.images, arguments.size, device, seed=arguments.seed, shapes=arguments.shapes)
+    parts = [render_part(arguments, k, device) for k in range(2) if arguments.only in (None, "vae", f"data-{k}")]
+    say("data", images=sum(map(len, parts)))
+    if arguments.only in ("data-0", "data-1"):
+        return
+    data = Dataset.joined(parts)
     held_out = render_dataset(
         min(512, arguments.images),
         arguments.size,
         device,
-        seed=arguments.seed + 1,
+        seed=arguments.seed + 2,
         held_out=True,
         shapes=min(4, arguments.shapes),
     )
-    say("data", images=len(data))
 
     def trainer(name: str, steps: int, rate: float) -> Trainer:
         save_every = arguments.save_every
@@ -85,20 +101,23 @@ def main() -> None:
     train_autoencoder(vae, data, trainer("vae", arguments.vae_steps, arguments.vae_rate), batch=arguments.vae_batch)
     psnr, rebuilt = held_out_psnr(vae, held_out)
     say("vae", held_out_psnr=round(psnr, 2))
+    if arguments.only == "vae":
+        return
     latents = encode_dataset(vae, data, torch.Generator(device).manual_seed(arguments.seed))
     scaling = 1 / latents.float().std().item()
     vae.register_to_config(scaling_factor=round(scaling, 5))
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = make_tokenizer(Path(folder))
         model = Denoiser(tokenizer, arguments.size // 8, tuple(arguments.channels)).to(device)
-        captions = Captions(tokenizer, device)
-        steps = trainer("unet", arguments.unet_steps, arguments.unet_rate)
-        train_denoiser(model, captions, data, (latents * scaling).half(), steps, batch=arguments.unet_batch)
+        captions = Captions(tokenizer, data)
+        name = "-".join(["unet", *map(str, arguments.channels)])
+        steps = trainer(name, arguments.unet_steps, arguments.unet_rate)
+        train_denoiser(model, captions, (latents * scaling).half(), steps, batch=arguments.unet_batch)
         say("unet")
         export_prior(arguments.output, vae, model, tokenizer)
     fit_map(vae, data).save(arguments.output)
     save_grid(rebuilt, arguments.output / "reconstructions.webp", 12)
-    sheet = sample_sheet(vae, model, captions, arguments.size // 8, steps=arguments.sample_steps)
+    sheet = sample_sheet(vae, model, tokenizer, arguments.size // 8, steps=arguments.sample_steps)
     save_grid(sheet, arguments.output / "samples.webp", 16)
     figures = {
         "held_out_VAE_PSNR_dB": round(psnr, 2),

@@ -15,9 +15,11 @@ COLOURS: dict[str, Vector] = {
     "white": (0.93, 0.93, 0.93),
     "black": (0.10, 0.10, 0.11),
     "gray": (0.50, 0.50, 0.52),
+    "brown": (0.42, 0.26, 0.14),
+    "turquoise": (0.10, 0.76, 0.72),
 }
 #: The materials, in the order of `scene.textures`.
-MATERIALS = ("wooden", "stone", "golden", "brick")
+MATERIALS = ("wooden", "stone", "golden", "brick", "marble", "knitted", "metal", "checkered")
 ATTRIBUTES = (*COLOURS, *MATERIALS)
 
 # Fixed colours of parts.

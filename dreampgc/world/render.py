@@ -45,6 +45,36 @@ class Picture:
         return self.image + (1 - self.mask) * background.reshape(-1, 3, 1, 1)
 
 
+@dataclass(frozen=True)
+class Surface:
+    """What ``P`` rays of each of ``B`` views meet, whatever its paint and light.
+
+    ``points`` and unit ``normals`` ``[B,P,3]``; ``hit`` ``[B,P]``, False where a ray meets nothing; ``depth`` ``[B,P]``
+    along the camera's axis; ``openness`` ``[B,P]`` in (0,1], low where the surroundings are close.
+    """
+
+    points: Tensor
+    normals: Tensor
+    hit: Tensor
+    depth: Tensor
+    openness: Tensor
+
+    def lit(self, colour: Tensor, light: Light) -> Tensor:
+        """sRGB ``[B,P,3]``: the albedo ``colour`` ``[B,P,3]`` under sky and lamp, darkened where it is not open."""
+        lamp = (self.normals * light.direction[:, None]).sum(-1).clamp_min(0)
+        sky = 0.5 + 0.5 * self.normals[..., 1]
+        strength = light.strength[:, None]
+        shade = ((0.68 + 0.27 * sky) * (1 - strength) + 1.15 * strength * lamp + 0.3 * strength) * self.openness
+        return (colour * shade[..., None]).clamp(0, 1)
+
+
+def random_lights(count: int, generator: torch.Generator) -> Light:
+    """Lamps above the horizon, from any side, faint to medium (CPU tensors, drawn from ``generator`` alone)."""
+    direction = torch.randn(count, 3, generator=generator)
+    direction[:, 1] = direction[:, 1].abs() + 0.8
+    return Light(functional.normalize(direction, dim=-1), 0.4 * torch.rand(count, generator=generator))
+
+
 def studio_light(count: int, device: torch.device | str = "cpu") -> Light:
     """The standard light: a lamp high in front, to the left of the camera in front, of medium strength."""
     direction = functional.normalize(torch.tensor([[-0.35, 0.8, 0.5]], device=device), dim=-1)
@@ -70,31 +100,44 @@ def render_world(
         ValueError: as many views as objects are needed.
     """
     count = len(views)
-    if scene.material.shape[0] != count:
-        raise ValueError(f"{scene.material.shape[0]} objects, but {count} views")
-    rays = views.rays(size * supersample, size * supersample)
-    origins, directions = rays.origins.reshape(count, -1, 3), rays.directions.reshape(count, -1, 3)
-    travelled, hit = _trace(scene, origins, directions, steps, distance)
-    points = origins + travelled[..., None] * directions
-    normals = _normals(scene, points, distance)
-    shaded = _shade(scene, points, normals, light or studio_light(count, points.device), distance)
-    axis = rays.forward.reshape(count, 1, 3)
-    depth = (travelled * (directions * axis).sum(-1))[..., None]
+    surface = trace_world(scene, views, size * supersample, steps=steps, distance=distance)
+    colour = albedo(scene, surface.points)
+    shaded = surface.lit(colour, light or studio_light(count, colour.device))
 
     def pooled(values: Tensor, weights: Tensor) -> Tensor:
         side = size * supersample
         image = (values * weights[..., None]).reshape(count, side, side, -1).permute(0, 3, 1, 2)
         return functional.avg_pool2d(image, supersample)
 
-    weight = hit.to(points.dtype)
-    mask = pooled(torch.ones_like(depth), weight)
+    weight = surface.hit.to(colour.dtype)
+    mask = pooled(torch.ones_like(weight)[..., None], weight)
     inside = mask.clamp_min(1e-6)
     return Picture(
         image=pooled(shaded, weight),
         mask=mask,
-        depth=pooled(depth, weight) / inside,
-        normals=functional.normalize(pooled(normals, weight), dim=1),
+        depth=pooled(surface.depth[..., None], weight) / inside,
+        normals=functional.normalize(pooled(surface.normals, weight), dim=1),
     )
+
+
+def trace_world(
+    scene: Scene, views: Views, size: int, *, steps: int = 40, distance: Distance = signed_distance
+) -> Surface:
+    """What the ``size``² pixels of view ``b`` see of object ``b`` of ``scene``, for every ``b``; row by row.
+
+    Raises:
+        ValueError: as many views as objects are needed.
+    """
+    count = len(views)
+    if len(scene) != count:
+        raise ValueError(f"{len(scene)} objects, but {count} views")
+    rays = views.rays(size, size)
+    origins, directions = rays.origins.reshape(count, -1, 3), rays.directions.reshape(count, -1, 3)
+    travelled, hit = _trace(scene, origins, directions, steps, distance)
+    points = origins + travelled[..., None] * directions
+    normals = _normals(scene, points, distance)
+    depth = travelled * (directions * rays.forward.reshape(count, 1, 3)).sum(-1)
+    return Surface(points, normals, hit, depth, _openness(scene, points, normals, distance))
 
 
 def _trace(scene: Scene, origins: Tensor, directions: Tensor, steps: int, distance: Distance) -> tuple[Tensor, Tensor]:
@@ -117,13 +160,8 @@ def _normals(scene: Scene, points: Tensor, distance: Distance, width: float = 2e
     return functional.normalize(torch.as_tensor(gradient), dim=-1)
 
 
-def _shade(scene: Scene, points: Tensor, normals: Tensor, light: Light, distance: Distance) -> Tensor:
-    """sRGB ``[B,P,3]``: albedo under sky and lamp, darkened where the surroundings are close."""
-    lamp = (normals * light.direction[:, None]).sum(-1).clamp_min(0)
-    sky = 0.5 + 0.5 * normals[..., 1]
+def _openness(scene: Scene, points: Tensor, normals: Tensor, distance: Distance) -> Tensor:
+    """How far the surroundings of each point are, near and wide: ``[B,P]`` from 0.6 to 1."""
     near = (distance(scene, points + 0.06 * normals) / 0.06).clamp(0, 1)
     wide = (distance(scene, points + 0.18 * normals) / 0.18).clamp(0, 1)
-    openness = 0.6 + 0.2 * near + 0.2 * wide
-    strength = light.strength[:, None]
-    shade = ((0.68 + 0.27 * sky) * (1 - strength) + 1.15 * strength * lamp + 0.3 * strength) * openness
-    return (albedo(scene, points) * shade[..., None]).clamp(0, 1)
+    return 0.6 + 0.2 * near + 0.2 * wide

@@ -1,14 +1,15 @@
-"""Batches of objects as tensors: signed distance, albedo and textures at any point.
+"""Batches of objects as tensors: signed distance and albedo at any point.
 
 A `Scene` packs ``B`` objects into slots by kind of primitive, so that a batch of different classes is
-evaluated by the same few tensor expressions (and compiles to the same few kernels).
+evaluated by the same few tensor expressions (and compiles to the same few kernels). An object is a triple
+(class, attribute, seed), or a pair of such triples: the upper one and the base that it stands on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +17,12 @@ from torch import Tensor
 from dreampgc.world.objects import make_object
 from dreampgc.world.paints import COLOURS, MATERIALS
 from dreampgc.world.sculpture import KINDS, Part
+from dreampgc.world.textures import textures
 
+#: (class, attribute, seed), a pair of them (upper, base), and the attribute or attributes that one wears.
+Item = tuple[str, str, int]
+Pair = tuple[Item, Item]
+Worn = str | tuple[str, str]
 #: Where an unused slot's primitive stands: far outside of the world.
 FAR = 100.0
 
@@ -33,11 +39,11 @@ class Primitives:
 
 @dataclass(frozen=True)
 class Scene:
-    """``B`` objects. ``paint`` ``[B,S,3]`` and ``bare`` ``[B,S]`` run over all slots in the order of ``KINDS``.
+    """``B`` objects. ``paint`` ``[B,S,3]``, ``bare`` and ``owner`` ``[B,S]`` run over all slots in the order of ``KINDS``.
 
-    Where ``bare`` is 1 the attribute shows and ``paint`` is only a tint: ``base`` ``[B,3]`` is the attribute's colour
-    (white for a material), ``material`` ``[B]`` an index into ``MATERIALS`` or -1, and ``phase`` ``[B,3]`` shifts the
-    texture (bricks stay where they are).
+    Where ``bare`` is 1 the owner's attribute shows and ``paint`` is only a tint. For the upper (or only) object, owner
+    0, and its base, owner 1: ``base`` ``[B,2,3]`` is the attribute's colour (white for a material), ``material``
+    ``[B,2]`` an index into ``MATERIALS`` or -1, and ``phase`` ``[B,2,3]`` shifts the texture (bricks and checks stay).
     """
 
     boxes: Primitives
@@ -46,6 +52,7 @@ class Scene:
     rings: Primitives
     paint: Tensor
     bare: Tensor
+    owner: Tensor
     base: Tensor
     material: Tensor
     phase: Tensor
@@ -61,8 +68,8 @@ class Scene:
         """The same objects on ``device``."""
         return self._map(lambda tensor: tensor.to(device))
 
-    def wearing(self, attributes: Sequence[str]) -> Scene:
-        """The same shapes with other attributes, one for each object.
+    def wearing(self, attributes: Sequence[Worn]) -> Scene:
+        """The same shapes with other attributes, one for each object or two (upper, base) for each pair.
 
         Raises:
             KeyError: an unknown attribute.
@@ -80,25 +87,41 @@ class Scene:
         return Scene(**{f.name: changed(getattr(self, f.name)) for f in fields(self)})
 
 
-def make_scene(objects: Sequence[tuple[str, str, int]], slots: dict[str, int] | None = None) -> Scene:
-    """Pack objects, each a triple (class, attribute, seed).
+def make_scene(objects: Sequence[Item | Pair], slots: dict[str, int] | None = None) -> Scene:
+    """Pack objects, each a triple (class, attribute, seed) or a pair of them (upper, base).
 
     ``slots`` fixes the number of slots per kind (for compiled code that wants one shape); left out, they
     are as many as the fullest object needs.
 
     Raises:
         KeyError: an unknown class or attribute.
-        ValueError: an object has more parts of a kind than ``slots`` allows.
+        ValueError: an object has more parts of a kind than ``slots`` allows, or a base carries nothing.
     """
-    parts = [make_object(name, seed) for name, _, seed in objects]
+    pairs = [_as_pair(item) for item in objects]
+    parts = [sculpt(item) for item in objects]
     slots = slots or needed_slots(parts)
     groups = [[[p for p in one if p.kind == kind] for one in parts] for kind in KINDS]
     boxes, balls, cones, rings = (_pack(group, slots[kind]) for kind, group in zip(KINDS, groups, strict=True))
     coats = [_coat(group, slots[kind]) for kind, group in zip(KINDS, groups, strict=True)]
-    paint, bare = (torch.cat(rows, dim=1) for rows in zip(*coats, strict=True))
-    phase = [[(seed * k % 997) / 997 * 6.2832 for k in (37, 101, 211)] for _, _, seed in objects]
-    base, material = _looks([attribute for _, attribute, _ in objects])
-    return Scene(boxes, balls, cones, rings, paint, bare, base, material, torch.tensor(phase))
+    paint, bare, owner = (torch.cat(rows, dim=1) for rows in zip(*coats, strict=True))
+    phase = [[[(seed * k % 997) / 997 * 6.2832 for k in (37, 101, 211)] for _, _, seed in pair] for pair in pairs]
+    base, material = _looks([(upper[1], under[1]) for upper, under in pairs])
+    return Scene(boxes, balls, cones, rings, paint, bare, owner, base, material, torch.tensor(phase))
+
+
+def sculpt(item: Item | Pair) -> list[Part]:
+    """The parts of an object or of a pair. Raises as `make_object` does."""
+    (name, _, seed), (base, _, base_seed) = _as_pair(item)
+    return make_object(name, seed, (base, base_seed) if _is_pair(item) else None)
+
+
+def _is_pair(item: Item | Pair) -> TypeGuard[Pair]:
+    return isinstance(item[0], tuple)
+
+
+def _as_pair(item: Item | Pair) -> Pair:
+    """A pair as it is; a single object twice, the second time as a base without parts."""
+    return item if _is_pair(item) else (cast(Item, item), cast(Item, item))
 
 
 def needed_slots(objects: Sequence[Sequence[Part]]) -> dict[str, int]:
@@ -106,20 +129,24 @@ def needed_slots(objects: Sequence[Sequence[Part]]) -> dict[str, int]:
     return {kind: max(1, *(sum(p.kind == kind for p in one) for one in objects)) for kind in KINDS}
 
 
-def _looks(attributes: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """The base colours ``[B,3]`` and the materials' indices ``[B]`` of some attributes."""
-    base = [(1.0, 1.0, 1.0) if a in MATERIALS else COLOURS[a] for a in attributes]
-    return torch.tensor(base), torch.tensor([MATERIALS.index(a) if a in MATERIALS else -1 for a in attributes])
+def _looks(worn: Sequence[Worn]) -> tuple[Tensor, Tensor]:
+    """The base colours ``[B,2,3]`` and the materials' indices ``[B,2]`` of what the objects wear."""
+    pairs = [(w, w) if isinstance(w, str) else w for w in worn]
+    base = [[(1.0, 1.0, 1.0) if a in MATERIALS else COLOURS[a] for a in pair] for pair in pairs]
+    material = [[MATERIALS.index(a) if a in MATERIALS else -1 for a in pair] for pair in pairs]
+    return torch.tensor(base), torch.tensor(material)
 
 
-def _coat(groups: list[list[Part]], slots: int) -> tuple[Tensor, Tensor]:
-    """The paint (or tint) ``[B,slots,3]`` and bareness ``[B,slots]`` of the parts of one kind."""
+def _coat(groups: list[list[Part]], slots: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The paint (or tint) ``[B,slots,3]``, bareness and owners ``[B,slots]`` of the parts of one kind."""
     paint, bare = torch.zeros(len(groups), slots, 3), torch.zeros(len(groups), slots)
+    owner = torch.zeros(len(groups), slots, dtype=torch.long)
     for b, parts in enumerate(groups):
         for n, part in enumerate(parts):
             paint[b, n] = torch.tensor(part.paint or (part.tint,) * 3)
             bare[b, n] = float(part.paint is None)
-    return paint, bare
+            owner[b, n] = part.owner
+    return paint, bare, owner
 
 
 def _pack(groups: list[list[Part]], slots: int) -> Primitives:
@@ -151,42 +178,27 @@ def signed_distance(scene: Scene, points: Tensor) -> Tensor:
 
 def albedo(scene: Scene, points: Tensor) -> Tensor:
     """The sRGB albedo ``[B,P,3]`` of the part nearest to each of ``points`` ``[B,P,3]``."""
-    slot = torch.cat(_distances(scene, points), dim=-1).argmin(-1)
-    paint = scene.paint.gather(1, slot[..., None].expand(-1, -1, 3))
+    slot = nearest_slot(scene, points)
+    paint = _pick(scene.paint, slot)
     bare = scene.bare.gather(1, slot)[..., None]
-    attribute = scene.base[:, None] * textures(points, scene.material, scene.phase)
-    return paint * (1 - bare + bare * attribute)
+    whose = scene.owner.gather(1, slot)
+    pattern = textures(points, scene.material.gather(1, whose), _pick(scene.phase, whose))
+    return paint * (1 - bare + bare * _pick(scene.base, whose) * pattern)
 
 
-def textures(points: Tensor, material: Tensor, phase: Tensor) -> Tensor:
-    """The solid texture ``[B,P,3]`` of each object's material at ``points``; white where it has none."""
-    x, y, z = points.unbind(-1)
-    a, b, c = (p[:, None] for p in phase.unbind(-1))
-    swirl = _noise(x, y, z, a, b, c)
-
-    def blend(low: tuple[float, ...], high: tuple[float, ...], share: Tensor) -> Tensor:
-        return torch.stack([lo + (hi - lo) * share for lo, hi in zip(low, high, strict=True)], dim=-1)
-
-    rings = 0.5 + 0.5 * torch.sin(34 * torch.sqrt((x - 0.2) ** 2 + (y + 0.6) ** 2 + 1e-6) + 2.2 * swirl + a)
-    wooden = blend((0.36, 0.20, 0.09), (0.66, 0.42, 0.22), rings)
-    speckle = (0.5 + 0.35 * swirl + 0.3 * _noise(2.6 * x, 2.6 * y, 2.6 * z, c, a, b)).clamp(0, 1)
-    stone = blend((0.33, 0.33, 0.34), (0.66, 0.65, 0.62), speckle)
-    sheen = 0.5 + 0.5 * torch.sin(5 * y + 3 * x + 2 * z + 1.2 * swirl + b)
-    golden = blend((0.66, 0.44, 0.06), (1.0, 0.84, 0.36), sheen)
-    row = (y + 2.0) / 0.14
-    along = (x + z + 4.0) / 0.30 + 0.5 * torch.remainder(torch.floor(row), 2)
-    mortar = ((torch.remainder(row, 1) < 0.18) | (torch.remainder(along, 1) < 0.10)).to(points.dtype)
-    brick = blend((0.64, 0.24, 0.17), (0.78, 0.74, 0.68), mortar)
-    patterns = torch.stack([torch.ones_like(wooden), wooden, stone, golden, brick])
-    chosen = (torch.arange(5, device=points.device)[:, None] == material + 1).to(points.dtype)
-    return (patterns * chosen[:, :, None, None]).sum(0)
+def owner(scene: Scene, points: Tensor) -> Tensor:
+    """To which object of a pair each of ``points`` ``[B,P,3]`` is nearest, ``[B,P]``: 0 the upper one, 1 the base."""
+    return scene.owner.gather(1, nearest_slot(scene, points))
 
 
-def _noise(x: Tensor, y: Tensor, z: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """A smooth pattern in about [-1, 1]: a few sines that share no period; the same on every device."""
-    low = torch.sin(5.1 * x + 3.3 * y + a) * torch.sin(4.7 * y - 3.9 * z + b)
-    high = torch.sin(11.3 * z + 7.1 * x + c) * torch.sin(9.7 * y - 6.1 * x + a)
-    return 0.65 * low + 0.45 * high
+def nearest_slot(scene: Scene, points: Tensor) -> Tensor:
+    """The slot ``[B,P]`` of the part that is nearest to each of ``points`` ``[B,P,3]``."""
+    return torch.cat(_distances(scene, points), dim=-1).argmin(-1)
+
+
+def _pick(table: Tensor, index: Tensor) -> Tensor:
+    """Rows ``[B,P,3]`` of a table ``[B,n,3]`` by index ``[B,P]``."""
+    return table.gather(1, index[..., None].expand(-1, -1, 3))
 
 
 def _distances(scene: Scene, points: Tensor) -> list[Tensor]:

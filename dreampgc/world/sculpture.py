@@ -18,6 +18,8 @@ Vector = tuple[float, float, float]
 KINDS = ("box", "ball", "cone", "ring")
 #: Half of the longest side of a finished object at most, and its reach from the origin at most, in world units.
 EXTENT, REACH = 0.8, 1.0
+#: For what stands on both sides.
+LEFT_RIGHT = (-1, 1)
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Part:
 
     ``size`` is half-extents of a box, radii of a ball, (bottom radius, half-height, top radius) of a
     cone standing on y, (radius, tube radius, 0) of a ring lying in the xz plane. ``paint`` is sRGB, or None where
-    the object's attribute (a colour or a material) shows, made darker or lighter by ``tint``.
+    the object's attribute (a colour or a material) shows, made darker or lighter by ``tint``. ``owner`` tells the two
+    objects of a pair apart: 0 for the upper (or only) one, 1 for the one that carries it.
     """
 
     kind: str
@@ -36,6 +39,7 @@ class Part:
     rounding: float = 0.0
     paint: Vector | None = None
     tint: float = 1.0
+    owner: int = 0
 
     def matrix(self) -> NDArray[np.float64]:
         """The rotation ``[3,3]`` from the part's frame to the object's: about z, then y, then x."""
@@ -76,6 +80,7 @@ class Sculpture:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self._parts: list[Part] = []
+        self.stand: tuple[Vector, float] | None = None
 
     def vary(self, low: float, high: float) -> float:
         """A number between ``low`` and ``high``."""
@@ -98,20 +103,41 @@ class Sculpture:
         """A torus lying in the xz plane."""
         self._parts.append(Part("ring", center, (radius, tube, 0.0), **look))
 
+    def carry(self, center: Vector, radius: float) -> None:
+        """Another object can stand here, its foot at ``center`` and no wider than a disc of ``radius``."""
+        self.stand = center, radius
+
+    def put_on(self, parts: list[Part]) -> None:
+        """Stand a finished object where this one can carry it; from then on these parts belong to owner 1."""
+        assert self.stand is not None, "this object carries nothing"
+        (x, y, z), radius = self.stand
+        low, high = bounds_of(parts)
+        scale = float(min(2 * radius / max(high[0] - low[0], high[2] - low[2]), 2.4 * radius / (high[1] - low[1])))
+        # A little sunk in, so that the two are one solid.
+        foot = np.array([x, y - low[1] * scale - 0.02, z])
+        self._parts = [replace(part, owner=1) for part in self._parts]
+        self._parts += [_moved(part, scale, foot) for part in parts]
+
     def parts(self) -> list[Part]:
         """All parts, centred on the origin and as large as ``EXTENT`` and ``REACH`` allow."""
-        corners = [part.bounds() for part in self._parts]
-        low = np.min([c[0] for c in corners], axis=0)
-        high = np.max([c[1] for c in corners], axis=0)
+        low, high = bounds_of(self._parts)
         middle = (low + high) / 2
         reach = max(np.linalg.norm(p.center - middle) + p.reach() for p in self._parts)
         scale = float(min(2 * EXTENT / (high - low).max(), REACH / reach))
-        return [
-            replace(
-                part,
-                center=tuple(((np.array(part.center) - middle) * scale).tolist()),
-                size=tuple(s * scale for s in part.size),
-                rounding=part.rounding * scale,
-            )
-            for part in self._parts
-        ]
+        return [_moved(part, scale, -middle * scale) for part in self._parts]
+
+
+def bounds_of(parts: list[Part]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower and upper corner ``[3]`` of a box around all ``parts``."""
+    corners = np.array([part.bounds() for part in parts])
+    return corners[:, 0].min(axis=0), corners[:, 1].max(axis=0)
+
+
+def _moved(part: Part, scale: float, offset: NDArray[np.float64]) -> Part:
+    """The part scaled about the origin, then moved by ``offset`` ``[3]``."""
+    return replace(
+        part,
+        center=tuple((np.array(part.center) * scale + offset).tolist()),
+        size=tuple(s * scale for s in part.size),
+        rounding=part.rounding * scale,
+    )

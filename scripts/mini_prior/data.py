@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from dreampgc.cameras import sample_views
-from dreampgc.world.objects import ATTRIBUTES, CLASSES, HELD_OUT_SEED, is_held_out, make_object
+from dreampgc.world.objects import CARRIERS, CLASSES, HELD_OUT_SEED, Caption
+from dreampgc.world.paints import ATTRIBUTES
 from dreampgc.world.render import Light, render_world
-from dreampgc.world.scene import Scene, make_scene, needed_slots, signed_distance
+from dreampgc.world.scene import Item, Pair, Scene, make_scene, needed_slots, sculpt, signed_distance
 
 ELEVATION, DISTANCE, FOV = (-15.0, 75.0), (2.1, 2.7), (40.0, 50.0)
+NAMES = list(CLASSES)
+#: What stands for "no base" in `Dataset.objects`.
+NONE = -1
 
 
 @dataclass(frozen=True)
 class Dataset:
     """``N`` pictures: ``rgba`` ``[N,4,S,S]`` uint8 (colour over black, mask), what they show and from where.
 
-    ``name`` and ``attribute`` are indices ``[N]`` into ``CLASSES`` and ``ATTRIBUTES``; angles in degrees ``[N]``.
+    ``objects`` ``[N,4]`` are class and attribute of the upper (or only) object, then of its base or `NONE`, as indices
+    into ``NAMES`` and ``ATTRIBUTES``; ``azimuth`` and ``elevation`` ``[N]`` are in degrees.
     """
 
     rgba: Tensor
-    name: Tensor
-    attribute: Tensor
+    objects: Tensor
     azimuth: Tensor
     elevation: Tensor
 
@@ -37,6 +44,22 @@ class Dataset:
         rgba = self.rgba[index].float() / 255
         return rgba[:, :3] + (1 - rgba[:, 3:]) * background[:, :, None, None]
 
+    def save(self, path: Path) -> None:
+        """Write all tensors into one file, whole or not at all."""
+        temporary = path.with_suffix(".tmp")
+        torch.save({f.name: getattr(self, f.name).cpu() for f in fields(self)}, temporary)
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, device: str) -> Dataset:
+        """Read what `save` wrote."""
+        return cls(**torch.load(path, map_location=device, weights_only=True, mmap=True))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Dataset]) -> Dataset:
+        """All pictures of some data sets."""
+        return cls(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
 
 def random_backgrounds(count: int, generator: torch.Generator, device: torch.device | str) -> Tensor:
     """White half of the time, else a random flat colour, ``[count,3]``."""
@@ -45,39 +68,82 @@ def random_backgrounds(count: int, generator: torch.Generator, device: torch.dev
     return torch.where(white, torch.ones_like(colour), colour)
 
 
+def draw_shapes(rng: random.Random, shapes: int, *, first: int, held_out: bool) -> list[Item | Pair]:
+    """``shapes`` seeds from ``first`` on of each class, in red, and as many pairs again as a third of that.
+
+    Unless ``held_out``, no pair of classes that is held out.
+    """
+    singles: list[Item | Pair] = [(name, "red", first + k) for name in NAMES for k in range(shapes)]
+    bases = [(n, b) for n in NAMES for b in CARRIERS if held_out or not Caption(n, base=Caption(b)).held_out]
+    pairs: list[Item | Pair] = []
+    for _ in range(-(-len(singles) // 3)):
+        name, base = rng.choice(bases)
+        pairs.append(((name, "red", first + rng.randrange(shapes)), (base, "red", first + rng.randrange(shapes))))
+    return singles + pairs
+
+
+def draw_attributes(rng: random.Random, item: Item | Pair, *, held_out: bool) -> tuple[str, str]:
+    """Attributes for the upper object and the base; unless ``held_out``, none that is held out with its class."""
+    names = [one[0] for one in item] if isinstance(item[0], tuple) else [item[0]] * 2
+    allowed = [[a for a in ATTRIBUTES if held_out or not Caption(str(n), a).held_out] for n in names]
+    return rng.choice(allowed[0]), rng.choice(allowed[1])
+
+
 def render_dataset(
     count: int, size: int, device: str, *, seed: int, held_out: bool = False, shapes: int = 300, chunk: int = 64
 ) -> Dataset:
-    """Render ``count`` pictures of random objects from random views.
+    """Render ``count`` pictures of random objects from random views, a quarter of them pairs.
 
-    Training data has seeds below ``HELD_OUT_SEED`` and no held-out pair; with ``held_out``, seeds above and any
-    pair. ``shapes`` is the number of different shapes of each class.
+    Training data has seeds below ``HELD_OUT_SEED`` and nothing that `Caption.held_out` names; with ``held_out``, seeds
+    above and anything. ``shapes`` is the number of different shapes of each class.
     """
-    generator = torch.Generator().manual_seed(seed)
-    first = HELD_OUT_SEED if held_out else 0
-    names = list(CLASSES)
-    shape_list = [(name, ATTRIBUTES[0], first + k) for name in names for k in range(shapes)]
-    slots = needed_slots([make_object(name, k) for name, _, k in shape_list])
-    scene = make_scene(shape_list, slots).to(device)
-    pairs = [(n, a) for n in range(len(names)) for a in range(len(ATTRIBUTES))]
-    pairs = [p for p in pairs if held_out or not is_held_out(names[p[0]], ATTRIBUTES[p[1]])]
-    pair = torch.tensor(pairs)[torch.randint(len(pairs), (count,), generator=generator)]
-    shape = pair[:, 0] * shapes + torch.randint(shapes, (count,), generator=generator)
+    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    items = draw_shapes(rng, shapes, first=HELD_OUT_SEED if held_out else 0, held_out=held_out)
+    shown = sorted(rng.randrange(len(items)) for _ in range(count))
+    worn = [draw_attributes(rng, items[k], held_out=held_out) for k in shown]
     views = sample_views(count, generator, elevation=ELEVATION, distance=DISTANCE, fov=FOV, stratified=False)
     lamps = _random_lights(count, generator)
     rgba = torch.empty(count, 4, size, size, dtype=torch.uint8, device=device)
-    distance = torch.compile(signed_distance, dynamic=False) if device == "cuda" else signed_distance
-    for start in range(0, count, chunk):
-        # The last chunk overlaps the one before it, so that compiled code sees one shape.
-        part = slice(max(0, min(start, count - chunk)), min(start + chunk, count))
-        worn = [ATTRIBUTES[a] for a in pair[part, 1].tolist()]
-        objects: Scene = scene[shape[part].to(device)].wearing(worn)
-        light = Light(lamps.direction[part].to(device), lamps.strength[part].to(device))
-        picture = render_world(objects, views[part].to(device), size, light=light, steps=32, distance=distance)
-        rgba[part] = (torch.cat([picture.image, picture.mask], dim=1) * 255 + 0.5).to(torch.uint8)
-    return Dataset(
-        rgba, pair[:, 0].to(device), pair[:, 1].to(device), views.azimuth.to(device), views.elevation.to(device)
-    )
+    # Slots differ from group to group: one kernel for all of them.
+    distance = torch.compile(signed_distance, dynamic=True) if device == "cuda" else signed_distance
+    for scene, pictures in _groups(items, shown):
+        for start in range(0, len(pictures), chunk):
+            # The last chunk overlaps the one before it, so that compiled code sees one batch size.
+            low = max(0, min(start, len(pictures) - chunk))
+            part = torch.tensor([number for number, _ in pictures[low : low + chunk]])
+            rows = torch.tensor([row for _, row in pictures[low : low + chunk]])
+            objects = scene[rows].wearing([worn[k] for k in part.tolist()]).to(device)
+            light = Light(lamps.direction[part].to(device), lamps.strength[part].to(device))
+            picture = render_world(objects, views[part].to(device), size, light=light, steps=32, distance=distance)
+            rgba[part.to(device)] = (torch.cat([picture.image, picture.mask], dim=1) * 255 + 0.5).to(torch.uint8)
+    objects = torch.tensor([_numbers(items[k], w) for k, w in zip(shown, worn, strict=True)])
+    return Dataset(rgba, *(t.to(device) for t in (objects, views.azimuth, views.elevation)))
+
+
+def _groups(
+    items: list[Item | Pair], shown: list[int], groups: int = 96
+) -> Iterator[tuple[Scene, list[tuple[int, int]]]]:
+    """Scenes of objects that need about as many slots, each with its pictures: (number of the picture, row)."""
+    parts = [sculpt(item) for item in items]
+    order = sorted(range(len(items)), key=lambda k: len(parts[k]))
+    share = -(-len(order) // groups)
+    pictures: dict[int, list[int]] = {}
+    for number, k in enumerate(shown):
+        pictures.setdefault(k, []).append(number)
+    for start in range(0, len(order), share):
+        group = order[start : start + share]
+        # At least two: compilers treat a single one as another program.
+        slots = {kind: max(2, number) for kind, number in needed_slots([parts[k] for k in group]).items()}
+        rows = [(number, row) for row, k in enumerate(group) for number in pictures.get(k, ())]
+        if rows:
+            yield make_scene([items[k] for k in group], slots), rows
+
+
+def _numbers(item: Item | Pair, worn: tuple[str, str]) -> list[int]:
+    """A row of `Dataset.objects`."""
+    upper, base = item if isinstance(item[0], tuple) else (item, None)
+    row = [NAMES.index(upper[0]), ATTRIBUTES.index(worn[0])]
+    return row + ([NAMES.index(base[0]), ATTRIBUTES.index(worn[1])] if base else [NONE, NONE])
 
 
 def _random_lights(count: int, generator: torch.Generator) -> Light:

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from dreampgc.priors.prompts import MINI, view_prompts, view_weights
-from dreampgc.world.objects import ATTRIBUTES, CLASSES, caption
-from mini_prior.data import Dataset
+from mini_prior.captions import Captions
 from mini_prior.training import Trainer, compiled
 
 WIDTH = 128  # of the text embeddings
@@ -63,69 +61,35 @@ class Denoiser(nn.Module):
         )
 
 
-class Captions:
-    """All captions of the training data, tokenised: for each object (class, attribute or none) one a view phrase,
-    one without a view, and the empty caption at the end."""
-
-    def __init__(self, tokenizer: CLIPTokenizer, device: torch.device | str) -> None:
-        self.tokenizer = tokenizer
-        objects = [caption(n, a) for n in CLASSES for a in (*ATTRIBUTES, None)]
-        texts = [text for one in objects for text in (*view_prompts(one, MINI), one)]
-        self.views = len(MINI.phrases) + 1
-        length = tokenizer.model_max_length
-        self.tokens = tokenizer([*texts, ""], padding="max_length", max_length=length, return_tensors="pt").input_ids
-        self.tokens = self.tokens.to(device)
-
-    def object_index(self, name: Tensor, attribute: Tensor) -> Tensor:
-        """The index of an object; attribute ``len(ATTRIBUTES)`` means none."""
-        return name * (len(ATTRIBUTES) + 1) + attribute
-
-
-def train_denoiser(
-    model: Denoiser, captions: Captions, data: Dataset, latents: Tensor, trainer: Trainer, *, batch: int
-) -> None:
+def train_denoiser(model: Denoiser, captions: Captions, latents: Tensor, trainer: Trainer, *, batch: int) -> None:
     """Predict the noise in latents ``[2,N,4,s,s]`` of unit variance, under captions mixed as guidance mixes them."""
     device = latents.device
     alphas = make_scheduler().alphas_cumprod.to(device)
-    weights = view_weights(data.azimuth, data.elevation, MINI)
 
-    def objective(noisy: Tensor, t: Tensor, text: Tensor, noise: Tensor) -> Tensor:
+    def objective(noisy: Tensor, t: Tensor, noise: Tensor, tokens: Tensor, shares: Tensor) -> Tensor:
+        text = mixed_conditions(model.text_encoder, tokens, shares)
         return functional.mse_loss(model.unet(noisy, t, encoder_hidden_states=text).sample.float(), noise)
 
     objective = compiled(objective, device)
 
     def loss(generator: torch.Generator) -> Tensor:
-        index = torch.randint(len(data), (batch,), generator=generator, device=device)
+        index = torch.randint(latents.shape[1], (batch,), generator=generator, device=device)
         side = torch.randint(len(latents), (batch,), generator=generator, device=device)
         clean = latents[side, index].float()
         noise = torch.randn(clean.shape, generator=generator, device=device)
         t = torch.randint(1000, (batch,), generator=generator, device=device)
         alpha = alphas[t][:, None, None, None]
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-        dice = torch.rand(3, batch, generator=generator, device=device)
-        attribute = torch.where(dice[0] < 0.08, len(ATTRIBUTES), data.attribute[index])
-        rows = captions.object_index(data.name[index], attribute)
-        text = mixed_conditions(model.text_encoder, captions, rows, weights[index], dice[1], dice[2])
-        return objective(noisy, t, text, noise)
+        tokens, shares = captions.draw(index, torch.rand(3, batch, generator=generator, device=device))
+        return objective(noisy, t, noise, tokens, shares)
 
     trainer.run(model, loss)
 
 
-def mixed_conditions(
-    encoder: CLIPTextModel, captions: Captions, rows: Tensor, weights: Tensor, form: Tensor, drop: Tensor
-) -> Tensor:
-    """Conditions ``[B,L,D]``: 60 % mixed over the view phrases, 25 % the nearest phrase, 15 % no view; 10 % empty.
-
-    ``rows`` are objects' indices, ``weights`` ``[B,P]`` the shares of the phrases, ``form`` and ``drop`` uniform dice.
-    """
-    embeddings = encoder(captions.tokens).last_hidden_state.float()
-    table = embeddings[:-1].reshape(-1, captions.views, *embeddings.shape[1:])
-    nearest = functional.one_hot(weights.argmax(dim=1), captions.views - 1).to(weights.dtype)
-    shares = torch.where(form[:, None] < 0.6, weights, nearest)
-    shares = torch.where(form[:, None] < 0.85, shares, torch.zeros_like(shares))
-    shares = torch.cat([shares, 1 - shares.sum(dim=1, keepdim=True)], dim=1)  # what is left goes to no view
-    mixed = torch.einsum("bv,bvld->bld", shares, table[rows])
-    return torch.where((drop < 0.1)[:, None, None], embeddings[-1], mixed)
+def mixed_conditions(encoder: CLIPTextModel, tokens: Tensor, shares: Tensor) -> Tensor:
+    """Conditions ``[B,L,D]``: embeddings of ``tokens`` ``[B,P,L]``, mixed by ``shares`` ``[B,P]``."""
+    embeddings = encoder(tokens.flatten(0, 1)).last_hidden_state.unflatten(0, tokens.shape[:2])
+    return (embeddings.float() * shares[..., None, None]).sum(dim=1)
 
 
 @torch.no_grad()

@@ -10,14 +10,17 @@ from pathlib import Path
 from transformers import CLIPTokenizer
 
 from dreampgc.priors.prompts import MINI, view_prompts
-from dreampgc.world.objects import ATTRIBUTES, CLASSES, caption
+from dreampgc.world.objects import CARRIERS, CLASSES, Caption
+from dreampgc.world.paints import ATTRIBUTES
 
 LENGTH = 16  # tokens of a caption, start and end included
 
 
 def known_words() -> list[str]:
     """Every word of every caption, sorted."""
-    texts = [text for n in CLASSES for a in (*ATTRIBUTES, None) for text in view_prompts(caption(n, a), MINI)]
+    captions = [Caption(n, a) for n in CLASSES for a in (*ATTRIBUTES, None)]
+    captions += [Caption(n, base=Caption(b)) for n in CLASSES for b in CARRIERS]
+    texts = [text for one in captions for text in view_prompts(str(one), MINI)]
     return sorted({word for text in texts for word in text.replace(",", " ").split()})
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dreampgc.cameras import fixed_views
-from dreampgc.world.objects import LIGHT, RED
+from dreampgc.world.paints import LIGHT, RED
 from dreampgc.world.render import Light, Picture, render_world, studio_light
 from dreampgc.world.scene import make_scene
 from dreampgc.world.sculpture import Part

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from dreampgc.world.objects import CLASSES
 from dreampgc.world.paints import COLOURS, MATERIALS
-from dreampgc.world.scene import albedo, make_scene, needed_slots, signed_distance, textures
+from dreampgc.world.scene import Scene, albedo, make_scene, needed_slots, owner, signed_distance
 from dreampgc.world.sculpture import Part, Vector
+from dreampgc.world.textures import textures
 from tests.world.test_sculpture import scene_of
 
 
@@ -127,20 +128,45 @@ def test_wearing_swaps_the_attribute_and_keeps_shape_and_paint() -> None:
         scene.wearing(["invisible"])
 
 
+def pattern_of(scene: Scene, points: Tensor, *, shift: float = 0.0, material: int | None = None) -> Tensor:
+    """The texture ``[P,3]`` of one object's attribute, or of another material, at ``points``."""
+    number = scene.material[:, :1] if material is None else torch.tensor([[material]])
+    return textures(points, number.expand(-1, points.shape[1]), scene.phase[:, :1] + shift)[0]
+
+
 @pytest.mark.parametrize("attribute", COLOURS)
 def test_colours_are_flat(attribute: str) -> None:
     scene, points = make_scene([("table", attribute, 0)]), cloud(3000, extent=0.7)
-    assert torch.equal(textures(points, scene.material, scene.phase), torch.ones(1, 3000, 3))
+    assert torch.equal(pattern_of(scene, points), torch.ones(3000, 3))
     torch.testing.assert_close(albedo(scene, points)[0].amax(dim=0), torch.tensor(COLOURS[attribute]))
 
 
 @pytest.mark.parametrize("attribute", MATERIALS)
 def test_materials_are_patterns_of_their_own(attribute: str) -> None:
     scene, points = make_scene([("table", attribute, 0)]), cloud(3000, extent=0.7)
-    pattern = textures(points, scene.material, scene.phase)[0]
+    pattern = pattern_of(scene, points)
     assert 0 <= pattern.min() <= pattern.max() <= 1
     assert pattern.std(dim=0).max() > 0.03
-    shifted = textures(points, scene.material, scene.phase + math.pi / 3)[0]
-    assert torch.equal(pattern, shifted) == (attribute == "brick")  # bricks stay where they are
-    others = (textures(points, torch.tensor([k]), scene.phase)[0] for k in range(len(MATERIALS)))
+    shifted = pattern_of(scene, points, shift=math.pi / 3)
+    assert torch.equal(pattern, shifted) == (attribute in ("brick", "knitted", "checkered"))  # these stay
+    others = (pattern_of(scene, points, material=k) for k in range(len(MATERIALS)))
     assert sum(torch.equal(pattern, other) for other in others) == 1
+
+
+def test_a_pair_is_both_objects_each_in_its_own_attribute() -> None:
+    points = cloud(6000, extent=0.8)
+    scene = make_scene([(("mug", "red", 0), ("table", "blue", 1))])
+    inside = signed_distance(scene, points)[0] < 0
+    whose, colours = owner(scene, points)[0][inside], albedo(scene, points)[0][inside]
+    heights = points[0, :, 1][inside]
+    assert heights[whose == 0].min() > heights[whose == 1].median()  # the mug stands on the table
+    red, blue = (torch.tensor(COLOURS[name]) for name in ("red", "blue"))
+    assert torch.isclose(colours[whose == 1] / blue, (colours[whose == 1] / blue)[:, :1], atol=1e-5).all()
+    assert torch.isclose(colours[whose == 0], red).all(dim=-1).float().mean() > 0.5
+    swapped = scene.wearing([("blue", "red")])
+    assert torch.equal(albedo(swapped, points), albedo(make_scene([(("mug", "blue", 0), ("table", "red", 1))]), points))
+
+
+def test_a_base_that_carries_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing can stand on a snowman"):
+        make_scene([(("mug", "red", 0), ("snowman", "red", 0))])

@@ -30,7 +30,8 @@ def scene_of(*parts: Part) -> Scene:
     slots = sum(group.rounding.shape[1] for group in groups)
     boxes, balls, cones, rings = groups
     white, bare = torch.ones(1, slots, 3), torch.zeros(1, slots)
-    return Scene(boxes, balls, cones, rings, white, bare, white[:, 0], torch.tensor([-1]), torch.zeros(1, 3))
+    owner, none = torch.zeros(1, slots, dtype=torch.long), torch.full((1, 2), -1)
+    return Scene(boxes, balls, cones, rings, white, bare, owner, white[:, :2], none, torch.zeros(1, 2, 3))
 
 
 @pytest.mark.parametrize("kind", KINDS)
