@@ -97,7 +97,7 @@ def main() -> None:
         save_every = arguments.save_every
         return Trainer(name, arguments.work, steps, rate, device, arguments.seed, save_every=save_every)
 
-    vae = make_autoencoder(arguments.size).to(device)
+    vae = make_autoencoder(arguments.size).to(device, memory_format=torch.channels_last)
     train_autoencoder(vae, data, trainer("vae", arguments.vae_steps, arguments.vae_rate), batch=arguments.vae_batch)
     psnr, rebuilt = held_out_psnr(vae, held_out)
     say("vae", held_out_psnr=round(psnr, 2))
@@ -109,6 +109,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = make_tokenizer(Path(folder))
         model = Denoiser(tokenizer, arguments.size // 8, tuple(arguments.channels)).to(device)
+        model.unet.to(memory_format=torch.channels_last)
         captions = Captions(tokenizer, data)
         name = "-".join(["unet", *map(str, arguments.channels)])
         steps = trainer(name, arguments.unet_steps, arguments.unet_rate)

@@ -43,6 +43,8 @@ class Part:
 
     def matrix(self) -> NDArray[np.float64]:
         """The rotation ``[3,3]`` from the part's frame to the object's: about z, then y, then x."""
+        if not any(self.rotation):
+            return np.eye(3)
         x, y, z = np.deg2rad(self.rotation)
         about_x = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
         about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from dreampgc.cameras import sample_views
 from dreampgc.world.objects import CARRIERS, CLASSES, HELD_OUT_SEED, Caption
 from dreampgc.world.paints import ATTRIBUTES
-from dreampgc.world.render import Light, render_world
+from dreampgc.world.render import Light, random_lights, render_world
 from dreampgc.world.scene import Item, Pair, Scene, make_scene, needed_slots, sculpt, signed_distance
 
 ELEVATION, DISTANCE, FOV = (-15.0, 75.0), (2.1, 2.7), (40.0, 50.0)
@@ -102,7 +101,7 @@ def render_dataset(
     shown = sorted(rng.randrange(len(items)) for _ in range(count))
     worn = [draw_attributes(rng, items[k], held_out=held_out) for k in shown]
     views = sample_views(count, generator, elevation=ELEVATION, distance=DISTANCE, fov=FOV, stratified=False)
-    lamps = _random_lights(count, generator)
+    lamps = random_lights(count, generator)
     rgba = torch.empty(count, 4, size, size, dtype=torch.uint8, device=device)
     # Slots differ from group to group: one kernel for all of them.
     distance = torch.compile(signed_distance, dynamic=True) if device == "cuda" else signed_distance
@@ -144,10 +143,3 @@ def _numbers(item: Item | Pair, worn: tuple[str, str]) -> list[int]:
     upper, base = item if isinstance(item[0], tuple) else (item, None)
     row = [NAMES.index(upper[0]), ATTRIBUTES.index(worn[0])]
     return row + ([NAMES.index(base[0]), ATTRIBUTES.index(worn[1])] if base else [NONE, NONE])
-
-
-def _random_lights(count: int, generator: torch.Generator) -> Light:
-    """Lamps above the horizon, from any side, faint to medium."""
-    direction = torch.randn(count, 3, generator=generator)
-    direction[:, 1] = direction[:, 1].abs() + 0.8
-    return Light(functional.normalize(direction, dim=-1), 0.4 * torch.rand(count, generator=generator))

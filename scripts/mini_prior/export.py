@@ -22,10 +22,10 @@ from mini_prior.tokenizer import known_words, write_vocabulary_files
 def export_prior(folder: Path, vae: AutoencoderKL, model: Denoiser, tokenizer: CLIPTokenizer) -> None:
     """Write ``folder`` for ``StableDiffusionPipeline.from_pretrained``: float16, shards of at most 15 MB."""
     pipeline = StableDiffusionPipeline(
-        vae=vae.half(),
+        vae=vae.to(torch.float16, memory_format=torch.contiguous_format),
         text_encoder=model.text_encoder.half(),
         tokenizer=tokenizer,
-        unet=model.unet.half(),
+        unet=model.unet.to(torch.float16, memory_format=torch.contiguous_format),
         scheduler=make_scheduler(),
         safety_checker=None,
         feature_extractor=None,

@@ -48,7 +48,7 @@ def test_smoke_mode_killed_after_the_vae_goes_on_and_makes_a_prior(
     runpy.run_path(str(SCRIPT), run_name="__main__")
     after = events(capsys.readouterr().out.splitlines())
     # The VAE is not trained again, and is the same: its figure on held-out pictures does not change.
-    assert [(line["part"], line["step"]) for line in after if "loss" in line] == [("unet", 0)]
+    assert [(line["part"], line["step"]) for line in after if "loss" in line] == [("unet-32-32-32", 0)]
     assert [line["held_out_psnr"] for line in after if "held_out_psnr" in line] == [before[-1]["held_out_psnr"]]
     assert after[-1]["part"] == "done"
 

@@ -89,14 +89,14 @@ def elephant(s: Sculpture) -> None:
     s.cone((0, -0.28, 0.78), 0.07, 0.085, 0.18)
     s.ball((0, -0.46, 0.82), (0.075, 0.075, 0.12))
     s.cone((0, -0.06, -0.60), 0.04, 0.05, 0.18, rotation=(15, 0, 0), tint=0.8)
-    s.box((0, 0.28, -0.12), (0.24, 0.11, 0.26), rounding=0.08, paint=RED)
+    s.box((0, 0.36, -0.14), (0.33, 0.06, 0.34), rounding=0.04, paint=RED)
     for x in LEFT_RIGHT:
         s.ball(((0.20 + ear / 2) * x, 0.24, 0.36), (ear, ear * 1.1, 0.06), rotation=(0, 25 * x, 0), tint=0.8)
         s.ball((0.14 * x, 0.32, 0.66), 0.045, paint=INK)
         s.cone((0.15 * x, 0.0, 0.74), 0.05, 0.045, 0.17, rotation=(110, 0, 0), paint=SNOW)
         for z in LEFT_RIGHT:
-            s.cone((0.20 * x, -0.40, 0.30 * z - 0.06), 0.13, 0.13, 0.24, tint=0.9)
-    s.carry((0, 0.39, -0.12), 0.44)
+            s.cone((0.20 * x, -0.37, 0.30 * z - 0.06), 0.14, 0.14, 0.20, tint=0.9)
+    s.carry((0, 0.40, -0.14), 0.39)
 
 
 def penguin(s: Sculpture) -> None:
@@ -114,8 +114,10 @@ def penguin(s: Sculpture) -> None:
 
 
 def turtle(s: Sculpture) -> None:
-    dome, width = s.vary(0.34, 0.42), s.vary(0.50, 0.56)
+    dome, width = s.vary(0.32, 0.40), s.vary(0.50, 0.56)
     s.ball((0, 0, 0), (width, dome, 0.60))
+    s.cone((0, dome / 2, 0), width, 0.40, dome / 2 - 0.02)
+    s.ball((0, dome - 0.04, 0), (0.40, 0.08, 0.40), tint=0.85)
     s.cone((0, -0.06, 0), width + 0.05, width + 0.02, 0.06, tint=0.7)
     s.ball((0, -0.14, 0), (width * 0.85, 0.12, 0.52), paint=CREAM)
     s.cone((0, 0.04, 0.62), 0.11, 0.10, 0.18, rotation=(55, 0, 0), paint=SKIN)
@@ -126,7 +128,7 @@ def turtle(s: Sculpture) -> None:
         for z in LEFT_RIGHT:
             s.ball((0.42 * x, -0.16, 0.42 * z), (0.14, 0.10, 0.22), rotation=(0, 45 * x * z, 0), paint=SKIN)
             s.cone((0.46 * x, -0.24, 0.46 * z), 0.11, 0.11, 0.08, paint=SKIN)
-    s.carry((0, dome - 0.05, 0), 0.48)
+    s.carry((0, dome - 0.04, 0), 0.40)
 
 
 def fish(s: Sculpture) -> None:

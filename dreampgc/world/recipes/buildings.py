@@ -70,10 +70,11 @@ def tent(s: Sculpture) -> None:
         middle, half = (high + low) / 2, (high - low) / 2
         s.box((0, middle * rise, -0.05), (reach * (0.52 - high), half * rise, depth - 0.09), rounding=0, paint=DOOR)
     s.cone((0, 0.58 * rise, 0), 0.05, 0.05, depth + 0.10, rotation=(90, 0, 0), paint=BARK)
+    for z in (-depth - 0.05, depth + 0.05):
+        s.cone((0, 0, z), 0.045, 0.045, 0.60 * rise, paint=BARK)
     for x in LEFT_RIGHT:
         s.box((0.56 * reach * x, 0, 0), (0.06, 0.60, depth), rotation=(0, 0, slope * x))
         s.box((0.90 * reach * x, -0.30 * rise, depth), (0.06, 0.28, 0.13), rotation=(0, -30 * x, slope * x), tint=0.8)
-        s.cone((0, 0, (depth + 0.05) * x), 0.045, 0.045, 0.60 * rise, paint=BARK)
 
 
 def church(s: Sculpture) -> None:
@@ -87,6 +88,7 @@ def church(s: Sculpture) -> None:
     top = 2 * tower + 2 * spire - 0.50
     s.box((0, top, nave - 0.16), (0.04, 0.15, 0.04), paint=(0.90, 0.72, 0.22))
     s.box((0, top + 0.04, nave - 0.16), (0.11, 0.04, 0.04), paint=(0.90, 0.72, 0.22))
+    for z in (-0.50, -0.02):
+        s.box((0, -0.28, z), (0.345, 0.14, 0.09), paint=GLASS)
     for x in LEFT_RIGHT:
-        s.box((0, -0.28, -0.26 + 0.24 * x), (0.345, 0.14, 0.09), paint=GLASS)
         s.box((0.22 * x, 0.06, -0.24), (0.32, 0.045, nave + 0.02), rotation=(0, 0, -45 * x), paint=RED)

@@ -17,7 +17,7 @@ def snowman(s: Sculpture) -> None:
     s.ring((0, 0.29, 0), 0.20, 0.05, paint=RED)
     for x in LEFT_RIGHT:
         s.ball((0.09 * x, 0.56, head * 0.88), 0.04, paint=INK)
-        s.cone((0.45 * x, 0.16, 0), 0.025, 0.025, 0.22, rotation=(0, 0, -65 * x), paint=BARK)
+        s.cone((0.45 * x, 0.16, 0), 0.04, 0.035, 0.22, rotation=(0, 0, -65 * x), paint=BARK)
     for y in (-0.02, 0.13):
         s.ball((0, y, 0.31), 0.035, paint=INK)
 
@@ -33,7 +33,7 @@ def robot(s: Sculpture) -> None:
     s.box((0, 0.42, 0.17), (0.10, 0.02, 0.015), paint=INK)
     for x in LEFT_RIGHT:
         s.ball((0.09 * x, 0.56, 0.17), 0.055, paint=(0.25, 0.85, 0.95))
-        s.box(((width + 0.09) * x, 0.0, 0), (0.07, s.vary(0.26, 0.30), 0.09), rounding=0.03, tint=0.85)
+        s.box(((width + 0.06) * x, 0.0, 0), (0.07, s.vary(0.26, 0.30), 0.09), rounding=0.03, tint=0.85)
         s.ball(((width + 0.09) * x, -0.32, 0), 0.09, paint=METAL)
         s.box((0.15 * x, -0.50, 0), (0.09, 0.22, 0.11), rounding=0.03, tint=0.85)
         s.box((0.15 * x, -0.74, 0.05), (0.11, 0.05, 0.17), rounding=0.03, paint=METAL)

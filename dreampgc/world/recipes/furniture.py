@@ -16,7 +16,7 @@ def chair(s: Sculpture) -> None:
         s.box(((width - 0.06) * x, 0.15, -width + 0.04), (0.04, 0.15, 0.04), tint=0.8)
         for z in LEFT_RIGHT:
             s.box(((width - 0.06) * x, -leg, (width - 0.06) * z), (0.05, leg, 0.05), tint=0.8)
-    s.carry((0, 0.05, 0.08), 0.44)
+    s.carry((0, 0.03, 0.08), 0.44)
 
 
 def table(s: Sculpture) -> None:
@@ -25,7 +25,7 @@ def table(s: Sculpture) -> None:
     for x in LEFT_RIGHT:
         for z in LEFT_RIGHT:
             s.cone(((width - 0.1) * x, -leg, (depth - 0.1) * z), 0.05, 0.07, leg, tint=0.8)
-    s.carry((0, 0.06, 0), 0.54)
+    s.carry((0, 0.04, 0), 0.46)
 
 
 def lamp(s: Sculpture) -> None:
@@ -47,7 +47,7 @@ def bed(s: Sculpture) -> None:
         s.ball((0.22 * x, 0.18, 0.24 - length), (0.19, 0.10, 0.15), paint=SNOW)
         for z in LEFT_RIGHT:
             s.cone((width * x, -0.30, length * z), 0.07, 0.07, 0.14, paint=BARK)
-    s.carry((0, 0.19, 0.14), 0.52)
+    s.carry((0, 0.17, 0.14), 0.46)
 
 
 def sofa(s: Sculpture) -> None:
@@ -55,15 +55,13 @@ def sofa(s: Sculpture) -> None:
     s.box((0, -0.14, 0), (width, 0.14, 0.36), rounding=0.04, tint=0.85)
     s.box((0, 0.18, -0.30), (width + 0.06, back, 0.13), rounding=0.09)
     for x in LEFT_RIGHT:
-        s.box((width * 0.48 * x, 0.04, 0.08), (width * 0.47, 0.11, 0.34), rounding=0.07)
+        s.box((width * 0.48 * x, 0.04, 0.08), (width * 0.50, 0.11, 0.34), rounding=0.06)
         s.box(((width + 0.06) * x, 0.04, 0.04), (0.12, 0.30, 0.40), rounding=0.06, tint=0.85)
         s.cone(((width + 0.06) * x, 0.32, 0.04), 0.15, 0.15, 0.42, rotation=(90, 0, 0), tint=0.85)
-        s.box(
-            (width * 0.55 * x, 0.30, -0.10), (0.17, 0.17, 0.08), rotation=(-15, 0, 30 * x), rounding=0.06, paint=CREAM
-        )
+        s.box((0.55 * width * x, 0.30, -0.10), (0.17, 0.17, 0.08), rotation=(-15, 0, 30 * x), rounding=0.06, paint=SNOW)
         for z in LEFT_RIGHT:
             s.cone((width * x, -0.34, 0.06 + 0.28 * z), 0.06, 0.07, 0.09, paint=BARK)
-    s.carry((0, 0.15, 0.12), 0.46)
+    s.carry((0, 0.12, 0.12), 0.46)
 
 
 def clock(s: Sculpture) -> None:
@@ -82,14 +80,14 @@ def clock(s: Sculpture) -> None:
 
 
 def barrel(s: Sculpture) -> None:
-    height, belly = s.vary(0.52, 0.62), s.vary(0.46, 0.52)
-    rim = belly - 0.12
+    height, belly = s.vary(0.46, 0.54), s.vary(0.50, 0.56)
+    rim = belly - 0.09
     s.cone((0, -height / 2, 0), rim, belly, height / 2)
     s.cone((0, height / 2, 0), belly, rim, height / 2)
     s.cone((0, height, 0), rim * 0.86, rim * 0.86, 0.02, tint=0.7)
-    for y in LEFT_RIGHT:
-        s.ring((0, 0.52 * height * y, 0), belly - 0.075, 0.045, paint=METAL)
+    for y in (-1, 1):
+        s.ring((0, 0.52 * height * y, 0), belly - 0.06, 0.045, paint=METAL)
         s.ring((0, (height - 0.02) * y, 0), rim - 0.02, 0.05, paint=METAL)
     s.cone((0, -0.66 * height, belly), 0.05, 0.05, 0.12, rotation=(90, 0, 0), paint=BARK)
     s.cone((0, -0.66 * height + 0.03, belly + 0.06), 0.045, 0.045, 0.12, paint=BARK)
-    s.carry((0, height + 0.02, 0), 0.50)
+    s.carry((0, height, 0), 0.44)

@@ -38,7 +38,6 @@ def cake(s: Sculpture) -> None:
         y = 2 * bottom + 2 * top - 0.47
         s.cone((x, y + 0.12, z), 0.03, 0.03, 0.13, paint=(0.45, 0.75, 0.95))
         s.ball((x, y + 0.29, z), (0.035, 0.06, 0.035), paint=LIGHT)
-    s.carry((0, 2 * bottom + 2 * top - 0.47, 0), 0.50)
 
 
 def hamburger(s: Sculpture) -> None:

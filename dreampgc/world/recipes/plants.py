@@ -49,8 +49,8 @@ def flower(s: Sculpture) -> None:
     s.ball((0, -2 * stem, 0), (0.26, 0.10, 0.26), paint=BARK)
     s.ball((0, 0.16, 0.08), (0.19, 0.19, 0.13), paint=(0.96, 0.80, 0.20))
     s.ball((0, 0.14, -0.02), (0.12, 0.12, 0.09), paint=LEAF)
-    for petal_number in range(6):
-        angle = turn + 60 * petal_number
+    for number in range(6):
+        angle = turn + 60 * number
         x, y = cos(radians(angle)), sin(radians(angle))
         s.ball((0.34 * x, 0.16 + 0.34 * y, 0.06), (petal, 0.17, 0.06), rotation=(0, 0, angle))
     for x in LEFT_RIGHT:

@@ -17,7 +17,7 @@ def car(s: Sculpture) -> None:
         for z in LEFT_RIGHT:
             s.cone((0.34 * x, -height, 0.5 * z * length / 0.8), 0.17, 0.17, 0.07, rotation=(0, 0, 90), paint=TIRE)
             s.cone((0.36 * x, -height, 0.5 * z * length / 0.8), 0.08, 0.08, 0.07, rotation=(0, 0, 90), paint=METAL)
-    s.carry((0, height + 0.30, -0.08), 0.48)
+    s.carry((0, height + 0.28, -0.08), 0.36)
 
 
 def airplane(s: Sculpture) -> None:
@@ -61,7 +61,7 @@ def bus(s: Sculpture) -> None:
     s.box((0, height * 0.35, length), (0.28, height * 0.42, 0.03), paint=GLASS)
     s.box((0, height * 0.45, -length), (0.24, height * 0.28, 0.03), paint=GLASS)
     s.box((0, height * 0.76, length - 0.02), (0.42, 0.04, 0.035), paint=TIRE)
-    s.box((0, height, -0.10), (0.24, 0.06, length * 0.7), rounding=0.04, paint=SNOW)
+    s.box((0, height, -0.10), (0.31, 0.06, length * 0.7), rounding=0.04, paint=SNOW)
     for z in (-1, 0, 1):
         s.box((0, height * 0.35, (0.54 * z - 0.06) * length), (0.355, height * 0.36, 0.19), paint=GLASS)
     for x in LEFT_RIGHT:
@@ -69,7 +69,7 @@ def bus(s: Sculpture) -> None:
         s.box((0.41 * x, height * 0.40, length - 0.02), (0.045, 0.12, 0.04), paint=TIRE)
         for z in LEFT_RIGHT:
             s.cone((0.30 * x, -height, 0.58 * z * length), 0.16, 0.16, 0.07, rotation=(0, 0, 90), paint=TIRE)
-    s.carry((0, height + 0.06, -0.10), 0.47)
+    s.carry((0, height + 0.04, -0.10), 0.37)
 
 
 def truck(s: Sculpture) -> None:
@@ -86,7 +86,7 @@ def truck(s: Sculpture) -> None:
         s.ball((0.27 * x, 0.08, length + 0.04), (0.07, 0.07, 0.05), paint=LIGHT)
         for z in (0.62, -0.28, -0.72):
             s.cone((0.30 * x, -0.08, z * length), 0.18, 0.18, 0.09, rotation=(0, 0, 90), paint=TIRE)
-    s.carry((0, 0.17, -0.28), 0.45)
+    s.carry((0, 0.15, -0.28), 0.45)
 
 
 def train(s: Sculpture) -> None:

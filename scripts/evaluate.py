@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""How good is the 3D? Run a list of prompts, measure every mesh against the procedural world, write a report.
+
+    python scripts/evaluate.py benchmarks/prompts.txt --output runs/evaluation
+    python scripts/evaluate.py benchmarks/prompts.txt --preset high --jobs 12 --seeds 0 1 --variants vae pgc-n
+    python scripts/evaluate.py my.txt --variants "ten:guidance.scale=10" "ngd:guidance.method=vae,optimizer.rule=ngd"
+
+Started again, it goes on: finished runs and their measurements are kept. In ``--output``: ``report.md``,
+``report.json`` and ``sheet.png`` (four sides of every mesh), beside the run folders.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+sys.path[:0] = [str(Path(__file__).parent)]
+
+from evaluation.measuring import Instruments, read_mesh, strip  # noqa: E402
+from evaluation.report import Row, details, summary  # noqa: E402
+from evaluation.tasks import Task, parse_variants, read_prompts  # noqa: E402
+
+from dreampgc.errors import DreamError  # noqa: E402
+from dreampgc.files import replacing  # noqa: E402
+from dreampgc.images import labelled_grid, save_image  # noqa: E402
+from dreampgc.world.objects import Caption  # noqa: E402
+
+Given, Made = TypeVar("Given"), TypeVar("Made")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prompts", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("runs/evaluation"))
+    parser.add_argument("--cache", type=Path, default=Path("build/ground-truth"), help="ground truth, made once")
+    parser.add_argument("--only", type=int, nargs="+", help="line numbers of prompts (1 is the first prompt)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--variants", nargs="+", default=["pgc-n"], help="METHOD or NAME:key=value,key=value")
+    parser.add_argument("--prior", default="mini")
+    parser.add_argument("--preset", default="standard")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs that they share")
+    return parser.parse_args()
+
+
+def evaluate(task: Task, cache: Path) -> Row:
+    """Run and measure; both are kept in the run folder."""
+    caption = Caption.parse(task.prompt)
+    row: Row = {"variant": task.variant, "prompt": task.prompt, "seed": task.seed}
+    row |= {"held_out": caption.held_out, "pair": caption.base is not None}
+    measured = task.path / "measurements.json"
+    if measured.exists():
+        return row | json.loads(measured.read_text(encoding="utf-8"))
+    try:
+        run = task.run()
+    except DreamError as error:
+        return row | {"error": str(error)}
+    values = _instruments(cache).measure(run)
+    save_image(task.path / "sides.png", strip(read_mesh(run)))
+    with replacing(measured) as temporary:
+        temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    return row | values
+
+
+_KEPT: dict[Path, Instruments] = {}
+
+
+def _instruments(cache: Path) -> Instruments:
+    """This process's instruments: reading the ground truth takes longer than measuring."""
+    return _KEPT.setdefault(cache, Instruments(cache))
+
+
+def prepare(prompt: str, cache: Path) -> None:
+    """Make the ground truth for a prompt."""
+    _instruments(cache).prepare(prompt)
+
+
+def start_worker(gpus: Any, threads: int) -> None:
+    """Give this process a GPU and some threads."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(gpus.get())
+    torch.set_num_threads(threads)
+
+
+def in_parallel(
+    work: Callable[[Given, Path], Made], items: Sequence[Given], cache: Path, *, jobs: int, gpus: int
+) -> Iterator[Made]:
+    """``work(item, cache)`` for all items, in ``jobs`` processes that share ``gpus`` GPUs; in this one if it is 1."""
+    if jobs == 1:
+        yield from (work(item, cache) for item in items)
+        return
+    context = multiprocessing.get_context("spawn")
+    devices = context.Queue()
+    for number in range(jobs):
+        devices.put(number % gpus)
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with context.Pool(jobs, start_worker, (devices, threads)) as pool:
+        pending = [pool.apply_async(work, (item, cache)) for item in items]
+        yield from (result.get() for result in pending)
+
+
+def write_report(rows: Sequence[Row], tasks: Sequence[Task], output: Path, settings: Row) -> None:
+    """``report.md``, ``report.json`` and ``sheet.png``."""
+    text = f"# Evaluation\n\n{settings}\n\n{summary(rows)}\n\n{details(rows)}\n"
+    (output / "report.md").write_text(text, encoding="utf-8")
+    content = json.dumps({"settings": settings, "rows": rows}, indent=1)
+    (output / "report.json").write_text(content + "\n", encoding="utf-8")
+    shown = [(row, task.path / "sides.png") for row, task in zip(rows, tasks, strict=True) if "error" not in row]
+    if shown:
+        frames = [np.asarray(Image.open(path).convert("RGB")) for _, path in shown]
+        labels = [
+            f"{row['prompt']}: {row['class_found']}, {row['attribute_found']}, {row['iou']:.2f}" for row, _ in shown
+        ]
+        save_image(output / "sheet.png", labelled_grid(frames, labels, columns=4))
+
+
+def main() -> None:
+    """Run, measure, report."""
+    arguments = parse_arguments()
+    prompts = read_prompts(arguments.prompts)
+    prompts = [prompts[k - 1] for k in arguments.only] if arguments.only else prompts
+    tasks = [
+        Task(prompt, seed, variant, assignments, arguments.output, arguments.prior, arguments.preset, arguments.device)
+        for variant, assignments in parse_variants(arguments.variants).items()
+        for seed in arguments.seeds
+        for prompt in prompts
+    ]
+    parallel = {"jobs": arguments.jobs, "gpus": arguments.gpus}
+    for _ in in_parallel(prepare, prompts, arguments.cache, **parallel):
+        pass
+    rows: list[Row] = []
+    for row in in_parallel(evaluate, tasks, arguments.cache, **parallel):
+        rows.append(row)
+        state = row.get("error") or f"{row['class_found']}, {row['attribute_found']}, IoU {row['iou']:.2f}"
+        print(f"[{len(rows)}/{len(tasks)}] {row['variant']}, seed {row['seed']}, {row['prompt']}: {state}", flush=True)
+    settings = {key: getattr(arguments, key) for key in ("prior", "preset", "seeds", "variants")}
+    write_report(rows, tasks, arguments.output, settings)
+    print(summary(rows))
+
+
+if __name__ == "__main__":
+    main()

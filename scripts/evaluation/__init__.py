@@ -1,0 +1,1 @@
+"""The parts of ``scripts/evaluate.py``: runs, measurements of one run, and the report."""

@@ -1,0 +1,118 @@
+"""All measurements of one run, by `dreampgc.metrics`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import trimesh
+from dreampgc.metrics.janus import JanusLibrary
+
+from dreampgc import pipeline
+from dreampgc.console import Console
+from dreampgc.images import Frame, to_frames
+from dreampgc.metrics.appearance import AttributeLibrary
+from dreampgc.metrics.health import FRAGMENTS, mesh_health
+from dreampgc.metrics.pictures import SIZE, evaluation_views
+from dreampgc.metrics.shape import ShapeLibrary, kind_of
+from dreampgc.metrics.solids import mesh_solid
+from dreampgc.render.mesh import render_mesh
+from dreampgc.runs import Run
+from dreampgc.types import Mesh, RenderOutput
+from dreampgc.world.objects import Caption
+from evaluation.report import Row
+
+
+class Instruments:
+    """The libraries of ground truth, kept in the folder ``cache``."""
+
+    def __init__(self, cache: Path) -> None:
+        self.shapes = ShapeLibrary(cache)
+        self.attributes = AttributeLibrary(cache)
+        self.janus = JanusLibrary(cache)
+
+    def prepare(self, prompt: str) -> None:
+        """Make the ground truth that measuring ``prompt`` needs."""
+        caption = Caption.parse(prompt)
+        for kind in self.shapes.candidates(caption):
+            self.shapes.references(kind)
+
+    def measure(self, run: Run) -> Row:
+        """Everything about a finished run's mesh, and about its gradients."""
+        mesh, caption = read_mesh(run), Caption.parse(run.config.prompt)
+        return {
+            **self._shape(mesh, caption),
+            **self._looks(look_at(mesh), caption),
+            **_health(mesh),
+            **_gradients(run.path / "metrics.jsonl"),
+            "seconds": run.record["timings"]["train"],
+        }
+
+    def _shape(self, mesh: Mesh, caption: Caption) -> Row:
+        solid = mesh_solid(mesh)
+        ranking = self.shapes.retrieve(solid, caption)
+        shape = self.shapes.measure(solid, caption)
+        return {"class_right": ranking[0] == kind_of(caption), "class_found": str(ranking[0]), **vars(shape)}
+
+    def _looks(self, pictures: RenderOutput, caption: Caption) -> Row:
+        asked, found = [], []
+        for one, base in ((caption, False), (caption.base, True)):
+            if one is not None and one.attribute is not None:
+                asked.append(one.attribute)
+                found.append(self.attributes.retrieve(pictures, caption, base=base)[0])
+        return {
+            "attribute_right": asked == found if asked else None,
+            "attribute_found": " on ".join(found),
+            "colour_error": self.attributes.colour_error(pictures, caption),
+            "janus": self.janus.is_janus(pictures, caption),
+        }
+
+
+def read_mesh(run: Run) -> Mesh:
+    """The run's mesh as a user gets it, with exact vertex colours."""
+    path = run.path / "mesh.ply"
+    if not path.exists():
+        nothing = dict.fromkeys(("resolution", "faces", "texture_size", "output", "checkpoint"))
+        pipeline.export(run.path, formats=["ply"], console=Console(quiet=True), **nothing)
+    loaded: Any = trimesh.load_mesh(path, process=False)
+    colors = loaded.visual.vertex_colors[:, :3].astype("float32") / 255
+    normals = np.array(loaded.vertex_normals, dtype="float32")
+    return Mesh(loaded.vertices.astype("float32"), loaded.faces.astype("int64"), colors, normals)
+
+
+def look_at(mesh: Mesh) -> RenderOutput:
+    """The mesh as the appearance metrics see it."""
+    return render_mesh(
+        mesh, evaluation_views(), height=SIZE, width=SIZE, shading="albedo", background=torch.ones(3), supersampling=2
+    )
+
+
+def strip(mesh: Mesh, size: int = 96) -> Frame:
+    """Front, left, back and right of a mesh side by side, for the contact sheet."""
+    views = evaluation_views()[torch.tensor([1, 3, 5, 7])]
+    frames = to_frames(render_mesh(mesh, views, height=size, width=size).image)
+    return np.concatenate(list(frames), axis=1)
+
+
+def _health(mesh: Mesh) -> Row:
+    health = mesh_health(mesh)
+    return {
+        "watertight": health.watertight,
+        "one_component": health.one_component,
+        "few_fragments": health.fragment_share < FRAGMENTS,
+        "non_manifold_edges": health.non_manifold_edges,
+        "faces": health.faces,
+    }
+
+
+def _gradients(path: Path) -> Row:
+    """The raw gradient's largest pixel norm in a step over the median one, the median over all steps; the largest."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    ratios = [line["gradient_maximum"] / max(line["gradient_median"], 1e-9) for line in lines]
+    return {
+        "gradient_ratio": float(np.median(ratios)),
+        "gradient_largest": max(line["gradient_maximum"] for line in lines),
+    }

@@ -1,0 +1,120 @@
+"""Property: what the training of the embedded prior draws, and what it calls it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from mini_prior.captions import FORMS, MIXED, Captions, make_caption
+from mini_prior.data import NAMES, NONE, Dataset, draw_attributes, draw_shapes, render_dataset
+from mini_prior.tokenizer import make_tokenizer
+
+from dreampgc.world.objects import CARRIERS, CLASSES, HELD_OUT_SEED, Caption
+from dreampgc.world.paints import ATTRIBUTES
+
+
+def test_training_never_draws_what_is_held_out() -> None:
+    rng = random.Random(0)
+    items = draw_shapes(rng, 150, first=0, held_out=False)
+    pairs = [item for item in items if isinstance(item[0], tuple)]
+    assert 0.2 < len(pairs) / len(items) < 0.3
+    drawn = set()
+    for item in rng.choices(items, k=20_000):
+        upper, base = item if isinstance(item[0], tuple) else (item, None)
+        worn = draw_attributes(rng, item, held_out=False)
+        assert upper[2] < HELD_OUT_SEED
+        assert base is None or base[2] < HELD_OUT_SEED
+        drawn.add(Caption(upper[0], worn[0], Caption(base[0], worn[1]) if base else None))
+    assert not [caption for caption in drawn if caption.held_out]
+    # And everything else is drawn: nothing is held out by mistake.
+    singles = {(c.name, c.attribute) for c in drawn if c.base is None}
+    assert singles == {(n, a) for n in CLASSES for a in ATTRIBUTES if not Caption(n, a).held_out}
+    combined = {(c.name, c.base.name) for c in drawn if c.base}
+    allowed = {(n, b) for n in CLASSES for b in CARRIERS if not Caption(n, base=Caption(b)).held_out}
+    assert combined <= allowed
+    assert len(combined) > 0.9 * len(allowed)
+
+
+def test_the_pictures_of_a_data_set_are_of_what_it_says() -> None:
+    data = render_dataset(12, 16, "cpu", seed=3, shapes=2, chunk=4)
+    assert data.rgba.shape == (12, 4, 16, 16)
+    assert not any(make_caption(row).held_out for row in data.objects.tolist())
+    assert ((data.rgba[:, 3] > 0).flatten(1).sum(dim=1) > 10).all()
+    again = render_dataset(12, 16, "cpu", seed=3, shapes=2, chunk=4)
+    assert torch.equal(data.rgba, again.rgba)
+    unseen = render_dataset(12, 16, "cpu", seed=3, held_out=True, shapes=2, chunk=4)
+    assert not torch.equal(data.rgba, unseen.rgba)
+
+
+def test_a_saved_data_set_comes_back_and_parts_join(tmp_path: Path) -> None:
+    data = render_dataset(4, 16, "cpu", seed=0, shapes=1, chunk=4)
+    data.save(tmp_path / "data.pt")
+    both = Dataset.joined([data, Dataset.load(tmp_path / "data.pt", "cpu")])
+    assert len(both) == 8
+    assert torch.equal(both.rgba[:4], both.rgba[4:])
+
+
+def rows_of(*captions: str) -> torch.Tensor:
+    """Rows of `Dataset.objects`."""
+
+    def row(caption: Caption | None) -> list[int]:
+        return (
+            [NONE, NONE] if caption is None else [NAMES.index(caption.name), ATTRIBUTES.index(str(caption.attribute))]
+        )
+
+    parsed = [Caption.parse(text) for text in captions]
+    return torch.tensor([row(one) + row(one.base) for one in parsed])
+
+
+@pytest.fixture(scope="module")
+def captions(tmp_path_factory: pytest.TempPathFactory) -> Captions:
+    tokenizer = make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+    objects = rows_of("a red car", "an orange airplane", "a wooden castle on a blue elephant")
+    angles = torch.tensor([0.0, 80.0, 315.0]), torch.tensor([10.0, 60.0, 0.0])
+    return Captions(tokenizer, Dataset(torch.zeros(3, 4, 8, 8, dtype=torch.uint8), objects, *angles))
+
+
+def spelled(captions: Captions, tokens: torch.Tensor, tokenizer_words: dict[int, str]) -> str:
+    """Tokens as text, up to the end token."""
+    words = [tokenizer_words[int(token)] for token in tokens]
+    return "".join(words[1 : words.index("<|endoftext|>")]).replace("</w>", " ").replace(" ,", ",").strip()
+
+
+def test_tokens_spell_the_captions(captions: Captions, tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(tmp_path)
+    words = {number: word for word, number in tokenizer.get_vocab().items()}
+    index = torch.arange(3)
+    mixed, no_form, kept = torch.zeros(3), torch.zeros(3), torch.ones(3)
+    tokens, shares = captions.draw(index, torch.stack([mixed, no_form, kept]))
+    assert tokens.shape == (3, MIXED, tokenizer.model_max_length)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(3))
+    # Azimuth 315 is halfway between the right side and the front.
+    assert {spelled(captions, row, words) for row in tokens[2, :2]} == {
+        "a wooden castle on a blue elephant, right side view",
+        "a wooden castle on a blue elephant, front view",
+    }
+    torch.testing.assert_close(shares[2], torch.tensor([0.5, 0.5, 0.0]))
+    texts = ("a red car, front view", "an orange airplane, left side view")
+    for tokens_of_one, text in zip(tokens[:2, 0], texts, strict=True):
+        assert spelled(captions, tokens_of_one, words) == text
+        expected = tokenizer(text, padding="max_length", max_length=tokenizer.model_max_length).input_ids
+        assert tokens_of_one.tolist() == expected
+    nearest, _ = captions.draw(index, torch.stack([torch.full((3,), 0.7), no_form, kept]))
+    assert torch.equal(nearest[:, 0], tokens[:, 0])
+    bare, shares = captions.draw(index, torch.stack([torch.full((3,), 0.9), torch.full((3,), 0.99), kept]))
+    assert [spelled(captions, row, words) for row in bare[:, 0]] == ["a car", "an airplane", "a castle on an elephant"]
+    assert torch.equal(shares[:, 0], torch.ones(3))
+    dropped, _ = captions.draw(index, torch.zeros(3, 3))
+    assert {spelled(captions, row, words) for row in dropped.flatten(0, 1)} == {""}
+
+
+def test_every_form_of_a_pair_is_its_own_caption() -> None:
+    row = rows_of("a red duck on a blue table")[0].tolist()
+    assert [str(make_caption(row, form)) for form in FORMS] == [
+        "a red duck on a blue table",
+        "a red duck on a table",
+        "a duck on a blue table",
+        "a duck on a table",
+    ]
