@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,18 @@ from dreampgc.errors import InputError
 from dreampgc.field import Background, InstantNGP
 from dreampgc.guidance.schedule import Schedule
 from dreampgc.guidance.sds import ScoreDistillation
-from dreampgc.images import Frame, save_animation, to_frames
+from dreampgc.images import Frame, save_animation, save_image, to_frames
 from dreampgc.mesh.export import WRITERS, export_mesh
 from dreampgc.mesh.extract import extract_mesh
 from dreampgc.optimizers import make_optimizer
 from dreampgc.priors.base import Prior
-from dreampgc.priors.catalog import PriorSource, resolve
+from dreampgc.priors.catalog import resolve
 from dreampgc.priors.linear import LinearMap, inverse
 from dreampgc.render import OccupancyGrid
 from dreampgc.render.mesh import render_mesh
 from dreampgc.runs import Run, create_run
+from dreampgc.stages import image2d
+from dreampgc.stages.image2d import Image2dStage
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.nerf import NerfStage, NerfState, load_modules, renders_latents
 from dreampgc.types import Mesh
@@ -51,7 +53,8 @@ def create(config: RunConfig, output: Path | None, console: Console) -> Path:
         console.info("no CUDA device: using the embedded prior `mini` (see `dreampgc priors list`)")
     run = create_run(config, output, prior=source.name, device=device)
     console.info(f"run folder: {run.path}")
-    return _run(run, config, source, device, console)
+    train(run, config, lambda: source.load(device), console)
+    return run.path
 
 
 def resume(path: Path, console: Console, steps: int | None = None) -> Path:
@@ -65,7 +68,9 @@ def resume(path: Path, console: Console, steps: int | None = None) -> Path:
     if steps is not None:
         config = config.model_copy(update={"loop": config.loop.model_copy(update={"steps": steps})})
     device = resolve_device(config.device)
-    return _run(run, config, resolve(config.prior, device), device, console)
+    source = resolve(config.prior, device)
+    train(run, config, lambda: source.load(device), console)
+    return path
 
 
 def export(
@@ -147,19 +152,29 @@ def build_stage(config: RunConfig, prior: Prior) -> NerfStage:
     torch.manual_seed(config.seed)  # the initial weights
     modules = build_modules(config, prior.device)
     field, background, grid = modules["field"], modules["background"], modules["grid"]
-    guidance = ScoreDistillation(
+    guidance = _guidance(config, prior, generator)
+    others = [field.network, field.head, *([background] if config.render.background == "learned" else [])]
+    optimizer = make_optimizer(field.encoding, others, **config.optimizer.model_dump(exclude={"final_rate"}))
+    return NerfStage(config, prior, guidance, NerfState(field, background, grid, optimizer, generator))
+
+
+def build_image_stage(config: RunConfig, prior: Prior) -> Image2dStage:
+    """The stage that trains one image, everything random drawn from the configuration's seed."""
+    generator = torch.Generator().manual_seed(config.seed)
+    state = image2d.make_state(config, prior, generator)
+    return Image2dStage(config, prior, _guidance(config, prior, generator), state)
+
+
+def _guidance(config: RunConfig, prior: Prior, generator: torch.Generator) -> ScoreDistillation:
+    schedule = config.guidance.model_dump(include={"t_min", "t_max", "anneal", "t_end"})
+    return ScoreDistillation(
         prior,
         config.prompt,
-        schedule=Schedule(
-            config.loop.steps, **config.guidance.model_dump(include={"t_min", "t_max", "anneal", "t_end"})
-        ),
+        schedule=Schedule(config.loop.steps, **schedule),
         generator=generator,
         negative_prompt=config.negative_prompt,
         **config.guidance.model_dump(include={"method", "clip", "norm", "scale", "weighting"}),
     )
-    others = [field.network, field.head, *([background] if config.render.background == "learned" else [])]
-    optimizer = make_optimizer(field.encoding, others, **config.optimizer.model_dump(exclude={"final_rate"}))
-    return NerfStage(config, prior, guidance, NerfState(field, background, grid, optimizer, generator))
 
 
 def build_modules(config: RunConfig, device: torch.device | str) -> dict[str, Any]:
@@ -172,14 +187,17 @@ def build_modules(config: RunConfig, device: torch.device | str) -> dict[str, An
     }
 
 
-def _run(run: Run, config: RunConfig, source: PriorSource, device: str, console: Console) -> Path:
-    """Train (from the last checkpoint if there is one), then export."""
+def train(run: Run, config: RunConfig, load: Callable[[], Prior], console: Console, *, label: str = "training") -> None:
+    """Train (from the last checkpoint if there is one), then write what the run is for.
+
+    ``load`` gives the prior; ``label`` names the run where its progress is reported.
+    """
     timings: dict[str, float] = {}
     with run.active():
         run.update(steps=config.loop.steps)
         with _timed(timings, "load"):
-            prior = source.load(device)
-            stage = build_stage(config, prior)
+            prior = load()
+            stage = build_stage(config, prior) if config.task == "text" else build_image_stage(config, prior)
         state = stage.state
         with Loop(
             run,
@@ -189,21 +207,31 @@ def _run(run: Run, config: RunConfig, source: PriorSource, device: str, console:
             load=state.load,
             preview=stage.preview,
             gradient=stage.gradient_picture,
+            label=label,
         ) as loop:
             stage.train(loop)
             timings["train"] = loop.seconds
-        with _timed(timings, "mesh"):
-            mesh = _extract(run, config, None, console)
-            for suffix in config.mesh.formats:
-                console.info(f"wrote {export_mesh(mesh, run.path / f'mesh.{suffix}')}")
-        with _timed(timings, "turntable"):
-            console.info(f"wrote {_turntable(config, mesh, run.path / 'turntable.webp')}")
+        if isinstance(stage, Image2dStage):
+            save_image(run.path / "image.png", stage.preview(config.loop.steps))
+        else:
+            _write_mesh(run, config, timings, console)
         run.update(timings={name: round(seconds, 2) for name, seconds in timings.items()}, peak_memory=_peak_memory())
-    return run.path
+
+
+def _write_mesh(run: Run, config: RunConfig, timings: MutableMapping[str, float], console: Console) -> None:
+    """Mesh and turntable of the newest checkpoint, into the run folder."""
+    with _timed(timings, "mesh"):
+        mesh = _extract(run, config, None, console)
+        for suffix in config.mesh.formats:
+            console.info(f"wrote {export_mesh(mesh, run.path / f'mesh.{suffix}')}")
+    with _timed(timings, "turntable"):
+        console.info(f"wrote {_turntable(config, mesh, run.path / 'turntable.webp')}")
 
 
 def _extract(run: Run, config: RunConfig, checkpoint: Path | None, console: Console) -> Mesh:
     """The mesh of a checkpoint's field (the newest good one by default), coloured."""
+    if config.task != "text":
+        raise InputError(f"{run.path} has no mesh: its task is {config.task}, one image without a field")
     device = resolve_device(config.device)
     if checkpoint is None:
         loaded = load_latest(run.path, console.warn)
@@ -255,7 +283,7 @@ def _turntable(config: RunConfig, mesh: Mesh, output: Path) -> Path:
 
 
 @contextmanager
-def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
+def _timed(timings: MutableMapping[str, float], name: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     timings[name] = time.monotonic() - began

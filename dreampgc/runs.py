@@ -178,7 +178,7 @@ def create_run(config: RunConfig, output: Path | None = None, **fields: Any) -> 
         DreamError: the disk is full.
     """
     now = datetime.now(UTC)
-    path = _claim(output) if output is not None else _fresh(runs_directory(), now.astimezone(), config.prompt)
+    path = _claim(output) if output is not None else fresh_folder(config.prompt, now)
     run = Run(path)
     record = {
         "format": FORMAT,
@@ -200,6 +200,26 @@ def create_run(config: RunConfig, output: Path | None = None, **fields: Any) -> 
     except OSError as error:
         raise DreamError(f"cannot write the run folder {path}: {error.strerror}") from error
     return run
+
+
+def fresh_folder(title: str, now: datetime | None = None) -> Path:
+    """A new folder in `runs_directory`, named after time and title, never one that another process just made.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    directory = runs_directory()
+    name = f"{(now or datetime.now(UTC)).astimezone():%Y%m%d-%H%M%S}-{_slug(title)}"
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / (name + suffix)).mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(f"cannot make a run folder in {directory}: {error.strerror}; see --output") from error
+        return directory / (name + suffix)
+    raise InputError(f"cannot make a run folder in {directory}: {name} and 998 more are taken")
 
 
 def open_run(place: Path | str | None = None) -> Run:
@@ -250,21 +270,6 @@ def _claim(output: Path) -> Path:
     if not os.access(output, os.W_OK | os.X_OK):
         raise InputError(f"the folder {output} is not writable; choose another --output")
     return output
-
-
-def _fresh(directory: Path, now: datetime, prompt: str) -> Path:
-    """A new folder named after time and prompt, never one that another process just made."""
-    name = f"{now:%Y%m%d-%H%M%S}-{_slug(prompt)}"
-    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / (name + suffix)).mkdir()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise InputError(f"cannot make a run folder in {directory}: {error.strerror}; see --output") from error
-        return directory / (name + suffix)
-    raise InputError(f"cannot make a run folder in {directory}: {name} and 998 more are taken")
 
 
 def _slug(prompt: str) -> str:

@@ -82,9 +82,9 @@ def _instruments(cache: Path) -> Instruments:
     return _KEPT.setdefault(cache, Instruments(cache))
 
 
-def prepare(prompt: str, cache: Path) -> None:
-    """Make the ground truth for a prompt."""
-    _instruments(cache).prepare(prompt)
+def prepare(kind: Caption, cache: Path) -> None:
+    """Make the solids of a kind of object: all prompts are compared with all classes, so do it once for all."""
+    _instruments(cache).shapes.references(kind)
 
 
 def start_worker(gpus: Any, threads: int) -> None:
@@ -132,13 +132,15 @@ def main() -> None:
     prompts = [prompts[k - 1] for k in arguments.only] if arguments.only else prompts
     tasks = [
         Task(prompt, seed, variant, assignments, arguments.output, arguments.prior, arguments.preset, arguments.device)
-        for variant, assignments in parse_variants(arguments.variants).items()
         for seed in arguments.seeds
+        for variant, assignments in parse_variants(arguments.variants).items()
         for prompt in prompts
     ]
     parallel = {"jobs": arguments.jobs, "gpus": arguments.gpus}
-    for _ in in_parallel(prepare, prompts, arguments.cache, **parallel):
-        pass
+    shapes = Instruments(arguments.cache).shapes
+    kinds = dict.fromkeys(kind for prompt in prompts for kind in shapes.candidates(Caption.parse(prompt)))
+    for number, _ in enumerate(in_parallel(prepare, list(kinds), arguments.cache, **parallel)):
+        print(f"ground truth {number + 1}/{len(kinds)}", end="\r", flush=True)
     rows: list[Row] = []
     for row in in_parallel(evaluate, tasks, arguments.cache, **parallel):
         rows.append(row)

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from dreampgc.cameras import Views
 from dreampgc.images import labelled_grid, save_image, to_frames
-from dreampgc.metrics.appearance import descriptor
+from dreampgc.metrics.appearance import descriptor, pixel_cloud
 from dreampgc.metrics.pictures import Subject
 from dreampgc.types import RenderOutput
 from dreampgc.world.objects import CLASSES, HELD_OUT_SEED, Caption
@@ -148,15 +148,19 @@ class Judge:
             for p in painted
             for k in range(len(ELEVATIONS))
         ]
-        return torch.cat([aligned(p) for p in single]), torch.stack([descriptor(p) for p in single])
+        return torch.cat([aligned(p) for p in single]), torch.stack([_described(p) for p in single])
 
     def judge(self, shown: Shown) -> tuple[str, str]:
         """Class and attribute that the picture looks like most."""
         cut, name, attribute = cut_out(shown.image), shown.caption.name, str(shown.caption.attribute)
-        picture, described = aligned(cut), descriptor(cut)
+        picture, described = aligned(cut), _described(cut)
         alike = {n: _nearest(self.references(n, attribute, shown.side)[0], picture) for n in CLASSES}
         worn = {a: _nearest(self.references(name, a, shown.side)[1], described) for a in ATTRIBUTES}
         return min(alike, key=alike.__getitem__), min(worn, key=worn.__getitem__)
+
+
+def _described(pictures: RenderOutput) -> Tensor:
+    return torch.from_numpy(descriptor(pixel_cloud(pictures)))
 
 
 def _nearest(rows: Tensor, row: Tensor) -> float:

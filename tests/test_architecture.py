@@ -21,12 +21,12 @@ FLOORS = [
     ["priors", "field", "render", "losses", "optimizers", "mesh", "images", "checkpoint", "runs", "metrics"],
     ["guidance"],
     ["stages"],
-    ["pipeline", "doctor"],
+    ["pipeline", "doctor", "comparison"],
     ["cli", "__main__", "viewer"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 #: Neighbours on one floor that may know each other.
-ALLOWED = {("world", "cameras"), ("__main__", "cli"), ("files", "errors")}
+ALLOWED = {("world", "cameras"), ("__main__", "cli"), ("files", "errors"), ("comparison", "pipeline")}
 #: Lists of many alike things, which belong into one file.
 CATALOGUES = {"world/objects.py"}
 HEAVY = ("torch", "diffusers", "transformers", "trimesh", "cv2", "scipy", "huggingface_hub")
@@ -60,7 +60,7 @@ def test_imports_only_from_floors_below(path: Path) -> None:
         assert fine, f"{own} (floor {FLOOR[own]}) imports {other} (floor {FLOOR[other]})"
 
 
-@pytest.mark.parametrize("module", ["cli", "config", "console", "errors", "files"])
+@pytest.mark.parametrize("module", ["cli", "comparison.plan", "config", "console", "errors", "files"])
 def test_light_modules_import_nothing_heavy(module: str) -> None:
     code = f"import sys, dreampgc.{module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -123,6 +123,65 @@ def test_export_and_render_take_the_newest_run(pipeline: Pipeline, run: Run) -> 
     assert turntable["output"] == Path("x.gif")
 
 
+@pytest.fixture
+def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the command ``compare`` hands on: plan and output of each call."""
+    calls: list[Any] = []
+    stand_in: Any = types.ModuleType("dreampgc.comparison.work")
+    stand_in.compare = lambda plan, output, console: (calls.append((plan, output)), tmp_path)[1]
+    monkeypatch.setitem(sys.modules, "dreampgc.comparison.work", stand_in)
+    return calls
+
+
+def test_compare_hands_every_option_on(compared: list[Any]) -> None:
+    line = "--prior mini --preset standard --steps 7 --seed 5 --device cpu --methods vae,pgc-n --methods pngd"
+    more = ["--thresholds", "0.2, 0.3", "--space", "2d", "--output", "here", "--set", "guidance.scale=3"]
+    assert run_command(["compare", "a wooden car", *line.split(), *more]) == 0
+    [(plan, output)] = compared
+    assert output == Path("here")
+    assert [(v.space, v.method, v.clip) for v in plan.variants] == [
+        ("2d", "vae", 0.1), ("2d", "pngd", 0.1), ("2d", "pgc-n", 0.1), ("2d", "pgc-n", 0.2), ("2d", "pgc-n", 0.3),
+    ]  # fmt: skip
+    for config in (variant.config for variant in plan.variants):
+        assert (config.prompt, config.prior, config.preset, config.seed) == ("a wooden car", "mini", "standard", 5)
+        assert (config.device, config.task, config.loop.steps, config.guidance.scale) == ("cpu", "image2d", 7, 3.0)
+
+
+def test_compare_takes_all_methods_thresholds_and_spaces_by_default(compared: list[Any]) -> None:
+    assert run_command(["compare", "a car", "--device", "cpu"]) == 0
+    assert run_command(["compare", "a car", "--device", "cpu", "--thresholds", ""]) == 0
+    assert run_command(["compare", "a car", "--device", "cpu", "--methods", "", "--space", "3d"]) == 0
+    both, methods, thresholds = (plan for plan, _ in compared)
+    assert [len(plan.blocks) for plan in (both, methods, thresholds)] == [2, 1, 1]
+    assert [len(plan.variants) for plan in (both, methods, thresholds)] == [20, 12, 5]
+    assert {variant.config.task for variant in both.variants} == {"image2d", "text"}
+    assert {variant.config.preset for variant in both.variants} == {"draft"}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (["--methods", "vae,sgd"], "'sgd'"),
+        (["--thresholds", "0"], "threshold 0: must be above 0"),
+        (["--thresholds", "0.1,-2"], "threshold -2"),
+        (["--thresholds", "0.1,nan"], "threshold nan"),
+        (["--thresholds", "much"], "'much'"),
+        (["--thresholds", "", "--methods", ""], "nothing to compare"),
+        (["--space", "4d"], "'4d'"),
+        (["--space", ""], "nothing to compare"),
+        (["--steps", "0"], "loop.steps"),
+        (["--set", "guidance.clp=1"], "guidance.clip"),
+        (["--preset", "best"], "best"),
+    ],
+)
+def test_bad_comparisons_are_one_sentence_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], compared: list[Any], line: list[str], says: str
+) -> None:
+    assert says in refused(capsys, "compare", "a car", "--device", "cpu", *line)
+    assert not compared
+    assert "prompt" in refused(capsys, "compare", "")
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -239,7 +298,7 @@ def test_priors_list(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--version"]) == 0
     assert capsys.readouterr().out == f"dreampgc {dreampgc.__version__}\n"
-    for line in ([], ["--help"], ["text", "--help"], ["priors", "--help"]):
+    for line in ([], ["--help"], ["text", "--help"], ["compare", "--help"], ["priors", "--help"]):
         assert run_command(line) == 0
         assert "Usage" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreampgc.config import KEYS, RunConfig, from_toml, load_config, to_toml
-from dreampgc.config.presets import PRESETS
+from dreampgc.config.presets import PRESETS, preset_values
 from dreampgc.errors import InputError
 
 
@@ -60,6 +60,20 @@ def test_written_configuration_repeats_the_run(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(to_toml(config))
     assert load_config(file=file) == config
+
+
+@pytest.mark.parametrize("key", PRESETS)
+def test_images_have_presets_of_their_own(key: tuple[Any, Any]) -> None:
+    preset, family = key
+    options = {"prompt": "a car", "preset": preset}
+    text, image = (
+        load_config(options={**options, "task": task}, family=lambda prior, device: family)
+        for task in ("text", "image2d")
+    )
+    assert image.guidance == text.guidance
+    assert image.optimizer.learning_rate == preset_values("image2d", preset, family)["optimizer.learning_rate"]
+    assert image.optimizer.learning_rate > text.optimizer.learning_rate
+    assert load_config(assignments=["loop.steps=3"], options={**options, "task": "image2d"}).loop.steps == 3
 
 
 @pytest.mark.parametrize("key", PRESETS)

@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from dreampgc.config.presets import PRESETS, Family
+from dreampgc.config.presets import Family, preset_values
 from dreampgc.config.sections import RunConfig, Section
 from dreampgc.errors import InputError
 
@@ -44,7 +44,7 @@ def load_config(
     chosen |= _flat(dict(_assignment(text) for text in assignments), source="--set")
     chosen |= {key: value for key, value in (options or {}).items() if value is not None}
     head = _checked({"prompt": "unused"} | {key: value for key, value in chosen.items() if "." not in key})
-    return _checked(PRESETS[head.preset, family(head.prior, head.device)] | chosen)
+    return _checked(preset_values(head.task, head.preset, family(head.prior, head.device)) | chosen)
 
 
 def to_toml(config: RunConfig) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 Preset = Literal["draft", "standard", "high"]
 Family = Literal["mini", "full"]
+Task = Literal["text", "image2d"]
 
 #: For Stable Diffusion's size, after stable-dreamfusion and DreamFusion; never run with real weights here.
 _FULL: dict[str, Any] = {
@@ -52,9 +53,7 @@ PRESETS: dict[tuple[Preset, Family], dict[str, Any]] = {
     },
     ("standard", "mini"): {},
     ("high", "mini"): {
-        "loop.steps": 1000,
         "cameras.batch": 4,
-        "field.max_resolution": 256,
         "mesh.resolution": 192,
         "mesh.faces": 100_000,
         "mesh.turntable_size": 512,
@@ -71,3 +70,22 @@ PRESETS: dict[tuple[Preset, Family], dict[str, Any]] = {
         "mesh.faces": 100_000,
     },
 }
+
+#: What the task image2d changes on top: an image has no weights to share, and is much cheaper to train than a field.
+_IMAGE2D: dict[str, Any] = {"optimizer.learning_rate": 0.03}
+_IMAGE2D_STEPS: dict[tuple[Preset, Family], int] = {
+    ("draft", "mini"): 120,
+    ("standard", "mini"): 200,
+    ("high", "mini"): 500,
+    ("draft", "full"): 300,
+    ("standard", "full"): 600,
+    ("high", "full"): 1200,
+}
+
+
+def preset_values(task: Task, preset: Preset, family: Family) -> dict[str, Any]:
+    """Dotted keys and values of a preset: what differs from the defaults for this task and family of priors."""
+    values = PRESETS[preset, family]
+    if task == "text":
+        return values
+    return {**values, **_IMAGE2D, "loop.steps": _IMAGE2D_STEPS[preset, family]}

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from dreampgc.config.presets import Preset
+from dreampgc.config.presets import Preset, Task
 
 
 def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
@@ -175,7 +175,8 @@ class MeshConfig(Section):
 class RunConfig(Section):
     """The whole configuration of one run."""
 
-    task: Literal["text"] = "text"
+    #: text: a 3D object; image2d: one image, without a field (the paper's Fig. 2).
+    task: Task = "text"
     prompt: Annotated[str, AfterValidator(_prompt)]
     negative_prompt: str = ""
     prior: Annotated[str, Field(min_length=1)] = "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,12 @@ class Record:
         """The raw gradient's pixel norms: median, p99, maximum, mean, clipped (share), non_finite (count)."""
         numbers = gradient_statistics(self.gradient.raw, self.threshold, self.norm)
         return dict(zip(numbers, torch.stack([x.double() for x in numbers.values()]).tolist(), strict=True))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What a stage logs of it: the mean time step ``t`` and the statistics, as ``gradient_NAME``."""
+        statistics = {f"gradient_{name}": value for name, value in self.statistics.items()}
+        return {"t": self.timesteps.float().mean(), **statistics}
 
 
 class ScoreDistillation:

@@ -7,13 +7,16 @@ from torch import Tensor
 
 from dreampgc.ops.segments import sum_before
 
+#: Nothing passes a sample of this optical depth. Deeper ones would drown the sums of all later rays in rounding.
+OPAQUE = 100.0
+
 
 def transmittance(optical_depth: Tensor, rays: Tensor) -> Tensor:
     """Share of light ``[N]`` in [0,1] that reaches the front of each sample, ``exp(-sum of the earlier ones)``.
 
     ``optical_depth`` ``[N]`` is density times step length, ``rays`` ``[N]`` the ascending ray numbers.
     """
-    return torch.exp(-sum_before(optical_depth, rays))
+    return torch.exp(-sum_before(optical_depth.clamp(max=OPAQUE), rays))
 
 
 def sample_weights(optical_depth: Tensor, rays: Tensor) -> Tensor:

@@ -186,11 +186,10 @@ class NerfStage:
         last = self.guidance.last
         assert last is not None, "logged after a step"
         return {
-            "t": last.timesteps.float().mean(),
             "opacity": out.opacity.detach().mean(),
             "samples": len(out.extras["rays"]),
             **{name: term.detach() for name, term in regularisers.items()},
-            **{f"gradient_{name}": value for name, value in last.statistics.items()},
+            **last.metrics,
         }
 
 

@@ -39,7 +39,7 @@ class Primitives:
 
 @dataclass(frozen=True)
 class Scene:
-    """``B`` objects. ``paint`` ``[B,S,3]``, ``bare`` and ``owner`` ``[B,S]`` run over all slots in the order of ``KINDS``.
+    """``B`` objects. ``paint`` ``[B,S,3]``, ``bare`` and ``owner`` ``[B,S]`` run over all slots, by ``KINDS``.
 
     Where ``bare`` is 1 the owner's attribute shows and ``paint`` is only a tint. For the upper (or only) object, owner
     0, and its base, owner 1: ``base`` ``[B,2,3]`` is the attribute's colour (white for a material), ``material``
@@ -172,7 +172,7 @@ def signed_distance(scene: Scene, points: Tensor) -> Tensor:
 
     Exact for boxes, cones and rings; outside an ellipsoid a lower bound, exact at its surface.
     """
-    nearest = [kind.amin(-1) for kind in _distances(scene, points)]
+    nearest = [kind.amin(1) for kind in _distances(scene, points)]
     return torch.stack(nearest).amin(0)
 
 
@@ -193,7 +193,7 @@ def owner(scene: Scene, points: Tensor) -> Tensor:
 
 def nearest_slot(scene: Scene, points: Tensor) -> Tensor:
     """The slot ``[B,P]`` of the part that is nearest to each of ``points`` ``[B,P,3]``."""
-    return torch.cat(_distances(scene, points), dim=-1).argmin(-1)
+    return torch.cat(_distances(scene, points), dim=1).argmin(1)
 
 
 def _pick(table: Tensor, index: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def _pick(table: Tensor, index: Tensor) -> Tensor:
 
 
 def _distances(scene: Scene, points: Tensor) -> list[Tensor]:
-    """Distances ``[B,P,n]`` to the primitives of each kind, in the order of ``KINDS``."""
+    """Distances ``[B,n,P]`` to the primitives of each kind, in the order of ``KINDS``."""
     return [
         _box(*_local(scene.boxes, points)),
         _ball(*_local(scene.balls, points)),
@@ -215,13 +215,16 @@ Coordinates = tuple[Tensor, Tensor, Tensor]
 
 
 def _local(primitives: Primitives, points: Tensor) -> tuple[Coordinates, Coordinates, Tensor]:
-    """Points in each primitive's frame, and its size, by components, so that a compiler fuses it all."""
-    offset = points[:, :, None, :] - primitives.center[:, None]
+    """Points ``[B,n,P]`` in each primitive's frame, and its size ``[B,n,1]``, by components.
+
+    A compiler fuses it all, and neighbouring threads work on neighbouring points.
+    """
+    offset = points[:, None] - primitives.center[:, :, None]
     x, y, z = offset.unbind(-1)
-    rows = primitives.rotation[:, None].unbind(-2)
+    rows = primitives.rotation[:, :, None].unbind(-2)
     local = tuple(r[..., 0] * x + r[..., 1] * y + r[..., 2] * z for r in rows)
-    a, b, c = primitives.size[:, None].unbind(-1)
-    return (local[0], local[1], local[2]), (a, b, c), primitives.rounding[:, None]
+    a, b, c = primitives.size[:, :, None].unbind(-1)
+    return (local[0], local[1], local[2]), (a, b, c), primitives.rounding[..., None]
 
 
 def _norm(*components: Tensor) -> Tensor:

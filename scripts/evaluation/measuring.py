@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
-from dreampgc.metrics.janus import JanusLibrary
 
 from dreampgc import pipeline
 from dreampgc.console import Console
 from dreampgc.images import Frame, to_frames
 from dreampgc.metrics.appearance import AttributeLibrary
 from dreampgc.metrics.health import FRAGMENTS, mesh_health
-from dreampgc.metrics.pictures import SIZE, evaluation_views
+from dreampgc.metrics.janus import FrontLibrary, quarters
+from dreampgc.metrics.pictures import QUARTERS, SIZE, evaluation_views
 from dreampgc.metrics.shape import ShapeLibrary, kind_of
 from dreampgc.metrics.solids import mesh_solid
 from dreampgc.render.mesh import render_mesh
@@ -32,13 +32,7 @@ class Instruments:
     def __init__(self, cache: Path) -> None:
         self.shapes = ShapeLibrary(cache)
         self.attributes = AttributeLibrary(cache)
-        self.janus = JanusLibrary(cache)
-
-    def prepare(self, prompt: str) -> None:
-        """Make the ground truth that measuring ``prompt`` needs."""
-        caption = Caption.parse(prompt)
-        for kind in self.shapes.candidates(caption):
-            self.shapes.references(kind)
+        self.fronts = FrontLibrary(cache)
 
     def measure(self, run: Run) -> Row:
         """Everything about a finished run's mesh, and about its gradients."""
@@ -63,11 +57,13 @@ class Instruments:
             if one is not None and one.attribute is not None:
                 asked.append(one.attribute)
                 found.append(self.attributes.retrieve(pictures, caption, base=base)[0])
+        fitted = self.attributes.fitted(pictures, caption)
+        judged = self.fronts.can_judge(fitted)
         return {
             "attribute_right": asked == found if asked else None,
             "attribute_found": " on ".join(found),
             "colour_error": self.attributes.colour_error(pictures, caption),
-            "janus": self.janus.is_janus(pictures, caption),
+            "janus": self.fronts.is_janus(quarters(pictures), fitted) if judged else None,
         }
 
 
@@ -92,7 +88,7 @@ def look_at(mesh: Mesh) -> RenderOutput:
 
 def strip(mesh: Mesh, size: int = 96) -> Frame:
     """Front, left, back and right of a mesh side by side, for the contact sheet."""
-    views = evaluation_views()[torch.tensor([1, 3, 5, 7])]
+    views = evaluation_views()[torch.tensor(QUARTERS)]
     frames = to_frames(render_mesh(mesh, views, height=size, width=size).image)
     return np.concatenate(list(frames), axis=1)
 

@@ -69,7 +69,9 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def parse_variants(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """``NAME:key=value,key=value`` texts as names and assignments; a name alone is a propagation method.
+    """``NAME:key=value,key=value`` texts as names and assignments.
+
+    A name alone is a propagation method, ``NAME:`` is the preset as it is.
 
     Raises:
         ValueError: a name that cannot be a folder's.
@@ -79,5 +81,7 @@ def parse_variants(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
         name, colon, rest = text.partition(":")
         if not re.fullmatch(r"[\w.+-]+", name):
             raise ValueError(f"{name!r} cannot name a variant: use letters, digits, '.', '+', '-', '_'")
-        variants[name] = tuple(re.split(r",(?=\w+\.\w+=)", rest)) if colon else (f"guidance.method={name}",)
+        variants[name] = (
+            tuple(filter(None, re.split(r",(?=\w+\.\w+=)", rest))) if colon else (f"guidance.method={name}",)
+        )
     return variants

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mini_prior.data import Dataset, random_backgrounds
-from mini_prior.training import Trainer, compiled
+from mini_prior.training import Trainer
 
 
 def make_autoencoder(size: int) -> AutoencoderKL:
@@ -39,16 +39,15 @@ def train_autoencoder(vae: AutoencoderKL, data: Dataset, trainer: Trainer, *, ba
         divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
         return reconstruction_loss(rebuilt, image) + 1e-5 * divergence
 
-    objective = compiled(objective, device)
     latent_shape = (batch, 4, data.rgba.shape[-1] // 8, data.rgba.shape[-1] // 8)
 
-    def loss(generator: torch.Generator) -> Tensor:
+    def draw(generator: torch.Generator) -> tuple[Tensor, ...]:
         index = torch.randint(len(data), (batch,), generator=generator, device=device)
         image = data.over(index, random_backgrounds(batch, generator, device)) * 2 - 1
         image = _blur_some(image, max(1, batch // 5))
-        return objective(image, torch.randn(latent_shape, generator=generator, device=device))
+        return image, torch.randn(latent_shape, generator=generator, device=device)
 
-    trainer.run(vae, loss)
+    trainer.run(vae, draw, objective)
 
 
 def _blur_some(image: Tensor, count: int) -> Tensor:

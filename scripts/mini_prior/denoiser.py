@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from mini_prior.captions import Captions
-from mini_prior.training import Trainer, compiled
+from mini_prior.training import Trainer
 
 WIDTH = 128  # of the text embeddings
 
@@ -70,9 +70,7 @@ def train_denoiser(model: Denoiser, captions: Captions, latents: Tensor, trainer
         text = mixed_conditions(model.text_encoder, tokens, shares)
         return functional.mse_loss(model.unet(noisy, t, encoder_hidden_states=text).sample.float(), noise)
 
-    objective = compiled(objective, device)
-
-    def loss(generator: torch.Generator) -> Tensor:
+    def draw(generator: torch.Generator) -> tuple[Tensor, ...]:
         index = torch.randint(latents.shape[1], (batch,), generator=generator, device=device)
         side = torch.randint(len(latents), (batch,), generator=generator, device=device)
         clean = latents[side, index].float()
@@ -81,9 +79,9 @@ def train_denoiser(model: Denoiser, captions: Captions, latents: Tensor, trainer
         alpha = alphas[t][:, None, None, None]
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
         tokens, shares = captions.draw(index, torch.rand(3, batch, generator=generator, device=device))
-        return objective(noisy, t, noise, tokens, shares)
+        return noisy, t, noise, tokens, shares
 
-    trainer.run(model, loss)
+    trainer.run(model, draw, objective)
 
 
 def mixed_conditions(encoder: CLIPTextModel, tokens: Tensor, shares: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One training loop for all networks: bf16 on a GPU, cosine schedule, moving average, resumable."""
+"""One training loop for all networks: bf16 and CUDA graphs on a GPU, cosine schedule, moving average, resumable."""
 
 from __future__ import annotations
 
@@ -13,10 +13,60 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+#: Random inputs of one step, drawn from a generator, and the loss of such inputs.
+Draw = Callable[[torch.Generator], tuple[Tensor, ...]]
+Objective = Callable[..., Tensor]
 
-def compiled(function: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
-    """``function`` compiled for one shape on a GPU, as it is on a CPU."""
-    return torch.compile(function, dynamic=False) if device.type == "cuda" else function
+
+def gradients_of(model: nn.Module, objective: Objective, device: str) -> Callable[..., Tensor]:
+    """A function of the objective's inputs that gives the loss and leaves its gradients in ``model``."""
+    if device != "cpu":
+        return _Recorded(model, torch.compile(objective, dynamic=False))
+
+    def run(*inputs: Tensor) -> Tensor:
+        model.zero_grad(set_to_none=True)
+        loss = objective(*inputs)
+        loss.backward()
+        return loss.detach()
+
+    return run
+
+
+class _Recorded:
+    """Forward and backward as one CUDA graph: on a fast GPU, launching small kernels takes longer than running them."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        self.model, self.objective = model, objective
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        if self.graph is None:
+            self._record(inputs)
+        assert self.graph is not None
+        for kept, given in zip(self.inputs, inputs, strict=True):
+            kept.copy_(given)
+        self.graph.replay()
+        return self.loss
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        self.inputs = [given.clone() for given in inputs]
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):  # compiles, and lets libraries choose their kernels
+                self._run()
+        torch.cuda.current_stream().wait_stream(aside)
+        # Without gradients, backward makes new ones: from then on each replay overwrites these.
+        self.model.zero_grad(set_to_none=True)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.loss = self._run()
+
+    def _run(self) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+            loss = self.objective(*self.inputs)
+        loss.backward()
+        return loss.detach()
 
 
 @dataclass
@@ -34,21 +84,18 @@ class Trainer:
     save_every: int = 1000
     log_every: int = 100
 
-    def run(self, model: nn.Module, loss: Callable[[torch.Generator], Tensor]) -> None:
-        """Minimise ``loss(generator)``; ``model`` ends with the moving average of its weights."""
+    def run(self, model: nn.Module, draw: Draw, objective: Objective) -> None:
+        """Minimise ``objective(*draw(generator))``; ``model`` ends with the moving average of its weights."""
         optimizer = torch.optim.Adam(model.parameters(), lr=self.rate, betas=(0.9, 0.99), fused=self.device == "cuda")
         average = copy.deepcopy(model).requires_grad_(False)
         first = self._resume(model, average, optimizer)
+        gradients = gradients_of(model, objective, self.device)
         started = time.time()
         for step in range(first, self.steps):
             for group in optimizer.param_groups:
                 group["lr"] = self.rate * self._schedule(step)
             # A fresh generator for each step makes a resumed run see the data that it would have seen.
-            generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + step)
-            with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-                value = loss(generator)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
+            value = gradients(*draw(torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + step)))
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             self._average(model, average, step)

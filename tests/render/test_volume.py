@@ -27,6 +27,16 @@ def test_weights_and_what_passes_through_add_up_to_one() -> None:
         torch.testing.assert_close(opacity + passed, torch.ones(6))
 
 
+def test_a_sample_as_dense_as_can_be_leaves_the_other_rays_alone() -> None:
+    depth = torch.rand(len(RAYS))
+    blown = depth.clone()
+    blown[1] = 1e33  # of the first ray: a density that ran away
+    expected, found = sample_weights(depth, RAYS), sample_weights(blown, RAYS)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[RAYS > 0], expected[RAYS > 0])
+    assert sum_by_ray(found[:, None], RAYS, 6)[0].item() == 1.0
+
+
 def test_light_only_fades_along_a_ray_and_starts_whole() -> None:
     light = transmittance(torch.rand(len(RAYS)), RAYS)
     same = RAYS[1:] == RAYS[:-1]

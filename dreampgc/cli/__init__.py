@@ -11,16 +11,15 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from dreampgc import __version__
+from dreampgc.cli.compare import compare
+from dreampgc.cli.options import Assignments, Device, Json, Preset, Prior, Quiet, Seed, Steps, family
 from dreampgc.console import Console, age, lenient_streams
 from dreampgc.errors import DreamError, InputError, Interrupted, MissingError
-
-if TYPE_CHECKING:
-    from dreampgc.config.presets import Family
 
 app = typer.Typer(
     name="dreampgc",
@@ -33,13 +32,9 @@ app.add_typer(priors_app, name="priors")
 
 
 Method = Literal["latent", "vae", "linear", "pngd", "pgc-v", "pgc-n"]
-PresetName = Literal["draft", "standard", "high"]
-Device = Literal["auto", "cpu", "cuda"]
 #: An enumeration, because typer takes no list of literals.
 MeshFormat = StrEnum("MeshFormat", ["glb", "obj", "ply", "stl", "usdz"])
 RunArgument = Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run folder; the newest run if left out.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings and errors.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")]
 
 
 def _version(wanted: bool) -> None:
@@ -60,22 +55,17 @@ def _root(
 @app.command()
 def text(
     prompt: Annotated[str | None, typer.Argument(help='What to make, such as "a wooden car".')] = None,
-    prior: Annotated[
-        str | None,
-        typer.Option(metavar="auto|mini|sd21|sd15|sdxl|DIR|HUB_ID", help="Diffusion model that guides the run."),
-    ] = None,
+    prior: Prior = None,
     method: Annotated[Method | None, typer.Option(help="How the gradient reaches the image.")] = None,
     clip: Annotated[float | None, typer.Option(help="Threshold of the pixel-wise clipping.")] = None,
-    preset: Annotated[PresetName | None, typer.Option(help="Quality against time.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps in all.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    device: Annotated[Device | None, typer.Option(help="Where to compute.")] = None,
+    preset: Preset = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    device: Device = None,
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder itself.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Configuration to start from.")] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set section.key; repeatable.")
-    ] = None,
+    assignments: Assignments = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -102,12 +92,15 @@ def text(
         run = pipeline.resume(path, console, steps)
     else:
         options["loop.steps"] = steps
-        resolved = load_config(file=config, assignments=assignments or (), options=options, family=_family)
+        resolved = load_config(file=config, assignments=assignments or (), options=options, family=family)
         from dreampgc import pipeline
 
         run = pipeline.create(resolved, output, console)
     console.info(f"done: see {run}")
     console.event("done", run=run)
+
+
+app.command()(compare)
 
 
 @app.command()
@@ -265,15 +258,6 @@ def _failure(error: Exception) -> tuple[str, int]:
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     """Leave in good order on SIGTERM, as Python does on SIGINT by itself."""
     raise Interrupted("terminated", 128 + number)
-
-
-def _family(prior: str, device: str) -> Family:
-    """Which presets a prior wants; small priors carry a vocabulary."""
-    if prior == "auto":
-        import torch
-
-        return "full" if device != "cpu" and torch.cuda.is_available() else "mini"
-    return "mini" if prior == "mini" or (Path(prior) / "vocabulary.json").is_file() else "full"
 
 
 def _require_alone(options: Mapping[str, object]) -> None:

@@ -1,0 +1,34 @@
+"""Options that several commands share, and what they mean together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from dreampgc.config.presets import Family
+
+Prior = Annotated[
+    str | None,
+    typer.Option("--prior", metavar="auto|mini|sd21|sd15|sdxl|DIR|HUB_ID", help="Diffusion model that guides the run."),
+]
+Preset = Annotated[Literal["draft", "standard", "high"] | None, typer.Option("--preset", help="Quality against time.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Training steps in all.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help="Where to compute.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set section.key; repeatable.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but warnings and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")]
+
+
+def family(prior: str, device: str) -> Family:
+    """Which presets a prior wants; small priors carry a vocabulary."""
+    if prior == "auto":
+        import torch
+
+        return "full" if device != "cpu" and torch.cuda.is_available() else "mini"
+    return "mini" if prior == "mini" or (Path(prior) / "vocabulary.json").is_file() else "full"

@@ -1,0 +1,107 @@
+"""A stage without a field: one image (or its latents) trained directly, as in the paper's Fig. 2.
+
+What is left of score distillation is the gradient that the pixels receive, so that its ways from the latents to
+the image can be compared without a renderer in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreampgc.cameras import fixed_views
+from dreampgc.checkpoint import pack_optimizer, unpack_optimizer
+from dreampgc.config import RunConfig
+from dreampgc.guidance.pictures import draw_gradient
+from dreampgc.guidance.propagation import METHODS, no_encoder
+from dreampgc.guidance.sds import ScoreDistillation
+from dreampgc.images import Frame, to_frames
+from dreampgc.optimizers import decay_rates
+from dreampgc.priors.base import Prior
+from dreampgc.stages.loop import Loop
+
+#: Where the image is said to be taken from: half-way to the side, which shows the most of an object.
+AZIMUTH = 30.0
+#: Latents have about unit variance and pixels about a quarter of that width, so their rate is larger.
+LATENT_RATE = 4.0
+
+
+@dataclass
+class Image2dState:
+    """All that training changes: ``image`` is ``[1,3,S,S]`` in [0,1], or ``[1,4,s,s]`` latents."""
+
+    image: torch.nn.Parameter
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+
+    def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and plain values that `load` takes back, bit for bit."""
+        tensors = {"image": self.image.detach(), "generator": self.generator.get_state()}
+        return {**tensors, **pack_optimizer(self.optimizer)}, {}
+
+    def load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Take back what `save` gave."""
+        self.image.data.copy_(tensors["image"])
+        unpack_optimizer(self.optimizer, tensors)
+        self.generator.set_state(tensors["generator"])
+
+
+class Image2dStage:
+    """Trains one image so that the prior likes it, as seen from `AZIMUTH`."""
+
+    def __init__(self, config: RunConfig, prior: Prior, guidance: ScoreDistillation, state: Image2dState) -> None:
+        self.config, self.prior, self.guidance, self.state = config, prior, guidance, state
+        self.latent = METHODS[config.guidance.method].pullback is no_encoder
+
+    def train(self, loop: Loop) -> None:
+        """The loop: image → shaped image gradient → loss → step, and back into [0,1].
+
+        Clamping is a projection and leaves the gradient alone; a sigmoid would scale it by its slope, pixel by
+        pixel, and so change what the threshold means.
+        """
+        image, total = self.state.image, self.config.loop.steps
+        view = fixed_views([AZIMUTH]).to(self.prior.device)
+        for step in loop.steps(loop.resume(), total):
+            decay_rates(self.state.optimizer, self.config.optimizer.final_rate ** (step / total))
+            g_image = self.guidance.image_gradient(image.detach(), view, step)  # data: shaped, float32
+            loss = (image * g_image).sum()
+            loop.apply(self.state.optimizer, loss, [image])
+            if not self.latent:
+                image.data.clamp_(0, 1)
+            assert self.guidance.last is not None, "logged after a step"
+            loop.log(step, {"loss": loss.detach(), **self.guidance.last.metrics})
+
+    def preview(self, done: int) -> Frame:
+        """The image as it is: ``[S,S,3]``."""
+        image = self.state.image.detach()
+        return to_frames(self.prior.decode(image) if self.latent else image)[0]
+
+    def gradient_picture(self, done: int) -> NDArray[np.uint8]:
+        """The last step's image gradient, before and after shaping; its norms at every pixel."""
+        last = self.guidance.last
+        assert last is not None, "a gradient is drawn after a step"
+        return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
+
+
+def make_state(config: RunConfig, prior: Prior, generator: torch.Generator) -> Image2dState:
+    """A white image with a little noise, drawn from ``generator``, and its optimiser.
+
+    White is the background that the object should end up on: from gray, the same steps leave a background that
+    is undecided. The noise breaks the symmetry that a constant image has for convolutions. The method ``latent``
+    starts from the latents of the very same image.
+    """
+    noise = torch.randn(1, 3, prior.image_size, prior.image_size, generator=generator)
+    image = (1 - 0.05 * noise.abs()).clamp(0, 1).to(prior.device)
+    latent = METHODS[config.guidance.method].pullback is no_encoder
+    with torch.no_grad():
+        parameter = torch.nn.Parameter(prior.encode(image) if latent else image)
+    settings = config.optimizer
+    rate = settings.learning_rate * (LATENT_RATE if latent else 1.0)
+    optimizer = torch.optim.Adam([parameter], lr=rate, betas=settings.betas, eps=settings.eps)
+    optimizer.param_groups[0]["initial_lr"] = rate
+    return Image2dState(parameter, optimizer, generator)
