@@ -252,6 +252,7 @@ def _extract(run: Run, config: RunConfig, checkpoint: Path | None, console: Cons
         smoothing=settings.smoothing,
         colour_fn=_colours(field, config, device),
         occupied=grid.occupied,
+        elevation=config.cameras.elevation,
         device=device,
     )
 

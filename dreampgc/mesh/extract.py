@@ -21,6 +21,7 @@ from torch import Tensor
 from dreampgc.errors import InputError
 from dreampgc.mesh.simplify import clean, decimate, smooth
 from dreampgc.mesh.topology import Faces, Vertices, vertex_normals
+from dreampgc.mesh.visibility import best_light
 from dreampgc.types import Mesh
 
 Volume = NDArray[np.float32]
@@ -32,6 +33,8 @@ BLOCK = 1 << 17
 BAND = 4.0
 #: Standard deviation, in voxels, of the blur that takes a field's grid noise out of the topology.
 BLUR = 0.7
+#: Matter of which cameras get less than this share of light counts as solid, whatever the field holds there.
+DARK = 0.1
 #: A ray shows a surface where it has lost half of its light.
 HALF_LIGHT = math.log(2.0)
 
@@ -174,6 +177,7 @@ def extract_mesh(
     smoothing: int = 8,
     colour_fn: PointFunction | None = None,
     occupied: Tensor | None = None,
+    elevation: tuple[float, float] = (-15.0, 75.0),
     bound: float = 1.0,
     device: torch.device | str = "cpu",
 ) -> Mesh:
@@ -181,7 +185,8 @@ def extract_mesh(
 
     ``density_fn`` takes ``[N,3]`` positions to ``[N]`` densities per world unit, ``colour_fn`` to ``[N,3]``
     sRGB in [0,1]. ``level`` "auto" cuts where a volume renderer shows the surface (`visible_level`),
-    ``smoothing`` counts Taubin iterations, ``occupied`` is as in `sample_volume`.
+    ``smoothing`` counts Taubin iterations, ``occupied`` is as in `sample_volume`. What cameras cannot see from
+    elevations in the range ``elevation`` (degrees) becomes solid.
 
     Raises:
         InputError: there is no surface at that level.
@@ -190,6 +195,8 @@ def extract_mesh(
     cut = visible_level(density, bound) if level == "auto" else level
     # Densities span decades, and their logarithm is what networks put out: it is nearly linear between nodes.
     ratio = np.log(np.maximum(density, 1e-12) / np.float32(cut)).clip(-BAND, BAND)
+    light = best_light(density, bound, elevation)
+    ratio = np.maximum(ratio, np.log(DARK / np.maximum(light, 1e-6)).clip(-BAND, BAND))
     blurred = np.asarray(ndimage.gaussian_filter(ratio, BLUR, mode="nearest"), dtype=np.float32)
     mesh = _finished(blurred, bound, faces, smoothing)
     if len(mesh.faces) == 0:
