@@ -12,6 +12,7 @@ Started again, it goes on: finished runs and their measurements are kept. In ``-
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
@@ -35,7 +36,8 @@ from dreampgc.files import replacing  # noqa: E402
 from dreampgc.images import labelled_grid, save_image  # noqa: E402
 from dreampgc.world.objects import Caption  # noqa: E402
 
-Given, Made = TypeVar("Given"), TypeVar("Made")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -67,24 +69,22 @@ def evaluate(task: Task, cache: Path) -> Row:
         run = task.run()
     except DreamError as error:
         return row | {"error": str(error)}
-    values = _instruments(cache).measure(run)
+    values = instruments(cache).measure(run)
     save_image(task.path / "sides.png", strip(read_mesh(run)))
     with replacing(measured) as temporary:
         temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
     return row | values
 
 
-_KEPT: dict[Path, Instruments] = {}
-
-
-def _instruments(cache: Path) -> Instruments:
+@functools.cache
+def instruments(cache: Path) -> Instruments:
     """This process's instruments: reading the ground truth takes longer than measuring."""
-    return _KEPT.setdefault(cache, Instruments(cache))
+    return Instruments.open(cache)
 
 
 def prepare(kind: Caption, cache: Path) -> None:
     """Make the solids of a kind of object: all prompts are compared with all classes, so do it once for all."""
-    _instruments(cache).shapes.references(kind)
+    instruments(cache).shapes.references(kind)
 
 
 def start_worker(gpus: Any, threads: int) -> None:
@@ -112,7 +112,8 @@ def in_parallel(
 
 def write_report(rows: Sequence[Row], tasks: Sequence[Task], output: Path, settings: Row) -> None:
     """``report.md``, ``report.json`` and ``sheet.png``."""
-    text = f"# Evaluation\n\n{settings}\n\n{summary(rows)}\n\n{details(rows)}\n"
+    said = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in settings.items())
+    text = f"# Evaluation\n\n{said}\n\n{summary(rows)}\n\n{details(rows)}\n"
     (output / "report.md").write_text(text, encoding="utf-8")
     content = json.dumps({"settings": settings, "rows": rows}, indent=1)
     (output / "report.json").write_text(content + "\n", encoding="utf-8")
@@ -137,7 +138,7 @@ def main() -> None:
         for prompt in prompts
     ]
     parallel = {"jobs": arguments.jobs, "gpus": arguments.gpus}
-    shapes = Instruments(arguments.cache).shapes
+    shapes = instruments(arguments.cache).shapes
     kinds = dict.fromkeys(kind for prompt in prompts for kind in shapes.candidates(Caption.parse(prompt)))
     for number, _ in enumerate(in_parallel(prepare, list(kinds), arguments.cache, **parallel)):
         print(f"ground truth {number + 1}/{len(kinds)}", end="\r", flush=True)

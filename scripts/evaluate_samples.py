@@ -30,6 +30,7 @@ from dreampgc.cameras import Views
 from dreampgc.images import labelled_grid, save_image, to_frames
 from dreampgc.metrics.appearance import descriptor, pixel_cloud
 from dreampgc.metrics.pictures import Subject
+from dreampgc.priors.vocabulary import Vocabulary
 from dreampgc.types import RenderOutput
 from dreampgc.world.objects import CLASSES, HELD_OUT_SEED, Caption
 from dreampgc.world.paints import ATTRIBUTES
@@ -48,18 +49,15 @@ class Shown:
     image: Tensor
 
 
-def draw_captions(each: int, seed: int) -> list[tuple[Caption, str]]:
-    """Every class in ``each`` attributes, held-out ones first, from every side."""
+def draw_captions(known: Vocabulary, each: int, seed: int) -> list[tuple[Caption, str]]:
+    """Every class that a prior knows in ``each`` attributes, half of them held out if there are any, from every side."""
     rng = random.Random(seed)
     chosen = []
-    for name in CLASSES:
-        attributes = rng.sample(ATTRIBUTES, len(ATTRIBUTES))
+    for name in known.classes:
+        attributes = rng.sample(known.attributes, len(known.attributes))
         attributes.sort(key=lambda a: not Caption(name, a).held_out)
-        chosen += [
-            (Caption(name, a), side)
-            for a in attributes[: each // 2] + attributes[::-1][: -(-each // 2)]
-            for side in SIDES
-        ]
+        worn = attributes[: each // 2] + attributes[::-1][: each - each // 2]
+        chosen += [(Caption(name, a), side) for a in worn for side in SIDES]
     return chosen
 
 
@@ -178,7 +176,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("build/samples"))
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    wanted = draw_captions(arguments.each, arguments.seed)
+    known = Vocabulary.load(arguments.prior)
+    if known is None:
+        parser.error(f"{arguments.prior} has no vocabulary.json: only priors of the procedural world can be judged")
+    wanted = draw_captions(known, arguments.each, arguments.seed)
     judge, figures = Judge(), {}
     sets = {
         "samples": sample(arguments.prior, wanted, device, steps=arguments.steps, seed=arguments.seed),

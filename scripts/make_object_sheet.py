@@ -13,7 +13,8 @@ import torch
 
 from dreampgc.cameras import fixed_views
 from dreampgc.images import labelled_grid, save_image, to_frames
-from dreampgc.world.objects import ATTRIBUTES, CLASSES, caption
+from dreampgc.world.objects import CLASSES, Caption
+from dreampgc.world.paints import ATTRIBUTES
 from dreampgc.world.render import render_world
 from dreampgc.world.scene import make_scene
 
@@ -30,7 +31,7 @@ def main() -> None:
         worn = [ATTRIBUTES[(5 * row + 3 * k) % len(ATTRIBUTES)] for k in range(4)]
         scene = make_scene([(name, attribute, k) for k, attribute in enumerate(worn)])
         frames += list(to_frames(render_world(scene, views, arguments.size).over(torch.ones(3))))
-        labels += [caption(name, attribute) for attribute in worn]
+        labels += [str(Caption(name, attribute)) for attribute in worn]
     save_image(arguments.output, labelled_grid(frames, labels, columns=8))
 
 

@@ -16,7 +16,9 @@ from torch.nn import functional
 from dreampgc.cameras import Views
 from dreampgc.world.scene import Scene, albedo, signed_distance
 
+#: Functions of a scene and points ``[B,P,3]``: the distance ``[B,P]``, the colour ``[B,P,3]``.
 Distance = Callable[[Scene, Tensor], Tensor]
+Colour = Callable[[Scene, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -90,26 +92,26 @@ def render_world(
     supersample: int = 2,
     steps: int = 40,
     distance: Distance = signed_distance,
+    colour: Colour = albedo,
 ) -> Picture:
     """Render object ``b`` of ``scene`` from view ``b``, for every ``b``.
 
-    ``size`` is the picture's side in pixels; each is the mean of ``supersample``² rays. ``distance`` may be a
-    compiled `signed_distance`.
+    ``size`` is the picture's side in pixels; each is the mean of ``supersample``² rays. ``distance`` and ``colour`` may
+    be compiled.
 
     Raises:
         ValueError: as many views as objects are needed.
     """
     count = len(views)
     surface = trace_world(scene, views, size * supersample, steps=steps, distance=distance)
-    colour = albedo(scene, surface.points)
-    shaded = surface.lit(colour, light or studio_light(count, colour.device))
+    shaded = surface.lit(colour(scene, surface.points), light or studio_light(count, surface.points.device))
 
     def pooled(values: Tensor, weights: Tensor) -> Tensor:
         side = size * supersample
         image = (values * weights[..., None]).reshape(count, side, side, -1).permute(0, 3, 1, 2)
         return functional.avg_pool2d(image, supersample)
 
-    weight = surface.hit.to(colour.dtype)
+    weight = surface.hit.to(shaded.dtype)
     mask = pooled(torch.ones_like(weight)[..., None], weight)
     inside = mask.clamp_min(1e-6)
     return Picture(

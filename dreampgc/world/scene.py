@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -97,8 +97,9 @@ def make_scene(objects: Sequence[Item | Pair], slots: dict[str, int] | None = No
         KeyError: an unknown class or attribute.
         ValueError: an object has more parts of a kind than ``slots`` allows, or a base carries nothing.
     """
-    pairs = [_as_pair(item) for item in objects]
     parts = [sculpt(item) for item in objects]
+    # A single object twice: no part belongs to the second.
+    pairs = [(upper, base or upper) for upper, base in map(upper_and_base, objects)]
     slots = slots or needed_slots(parts)
     groups = [[[p for p in one if p.kind == kind] for one in parts] for kind in KINDS]
     boxes, balls, cones, rings = (_pack(group, slots[kind]) for kind, group in zip(KINDS, groups, strict=True))
@@ -109,19 +110,15 @@ def make_scene(objects: Sequence[Item | Pair], slots: dict[str, int] | None = No
     return Scene(boxes, balls, cones, rings, paint, bare, owner, base, material, torch.tensor(phase))
 
 
+def upper_and_base(item: Item | Pair) -> tuple[Item, Item | None]:
+    """The two objects of a pair; a single object and None."""
+    return cast(Pair, item) if isinstance(item[0], tuple) else (cast(Item, item), None)
+
+
 def sculpt(item: Item | Pair) -> list[Part]:
     """The parts of an object or of a pair. Raises as `make_object` does."""
-    (name, _, seed), (base, _, base_seed) = _as_pair(item)
-    return make_object(name, seed, (base, base_seed) if _is_pair(item) else None)
-
-
-def _is_pair(item: Item | Pair) -> TypeGuard[Pair]:
-    return isinstance(item[0], tuple)
-
-
-def _as_pair(item: Item | Pair) -> Pair:
-    """A pair as it is; a single object twice, the second time as a base without parts."""
-    return item if _is_pair(item) else (cast(Item, item), cast(Item, item))
+    (name, _, seed), base = upper_and_base(item)
+    return make_object(name, seed, (base[0], base[2]) if base else None)
 
 
 def needed_slots(objects: Sequence[Sequence[Part]]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,18 @@ from dreampgc.world.objects import Caption
 from evaluation.report import Row
 
 
+@dataclass(frozen=True)
 class Instruments:
-    """The libraries of ground truth, kept in the folder ``cache``."""
+    """The libraries of ground truth."""
 
-    def __init__(self, cache: Path) -> None:
-        self.shapes = ShapeLibrary(cache)
-        self.attributes = AttributeLibrary(cache)
-        self.fronts = FrontLibrary(cache)
+    shapes: ShapeLibrary
+    attributes: AttributeLibrary
+    fronts: FrontLibrary
+
+    @classmethod
+    def open(cls, cache: Path) -> Instruments:
+        """All libraries, with ground truth kept in the folder ``cache``."""
+        return cls(ShapeLibrary(cache), AttributeLibrary(cache), FrontLibrary(cache))
 
     def measure(self, run: Run) -> Row:
         """Everything about a finished run's mesh, and about its gradients."""
@@ -46,7 +52,7 @@ class Instruments:
         }
 
     def _shape(self, mesh: Mesh, caption: Caption) -> Row:
-        solid = mesh_solid(mesh)
+        solid = mesh_solid(mesh, self.shapes.side)
         ranking = self.shapes.retrieve(solid, caption)
         shape = self.shapes.measure(solid, caption)
         return {"class_right": ranking[0] == kind_of(caption), "class_found": str(ranking[0]), **vars(shape)}

@@ -14,7 +14,17 @@ from dreampgc.cameras import sample_views
 from dreampgc.world.objects import CARRIERS, CLASSES, HELD_OUT_SEED, Caption
 from dreampgc.world.paints import ATTRIBUTES
 from dreampgc.world.render import Light, random_lights, render_world
-from dreampgc.world.scene import Item, Pair, Scene, make_scene, needed_slots, sculpt, signed_distance
+from dreampgc.world.scene import (
+    Item,
+    Pair,
+    Scene,
+    albedo,
+    make_scene,
+    needed_slots,
+    sculpt,
+    signed_distance,
+    upper_and_base,
+)
 
 ELEVATION, DISTANCE, FOV = (-15.0, 75.0), (2.1, 2.7), (40.0, 50.0)
 NAMES = list(CLASSES)
@@ -83,8 +93,9 @@ def draw_shapes(rng: random.Random, shapes: int, *, first: int, held_out: bool) 
 
 def draw_attributes(rng: random.Random, item: Item | Pair, *, held_out: bool) -> tuple[str, str]:
     """Attributes for the upper object and the base; unless ``held_out``, none that is held out with its class."""
-    names = [one[0] for one in item] if isinstance(item[0], tuple) else [item[0]] * 2
-    allowed = [[a for a in ATTRIBUTES if held_out or not Caption(str(n), a).held_out] for n in names]
+    upper, base = upper_and_base(item)
+    names = upper[0], (base or upper)[0]
+    allowed = [[a for a in ATTRIBUTES if held_out or not Caption(name, a).held_out] for name in names]
     return rng.choice(allowed[0]), rng.choice(allowed[1])
 
 
@@ -103,8 +114,9 @@ def render_dataset(
     views = sample_views(count, generator, elevation=ELEVATION, distance=DISTANCE, fov=FOV, stratified=False)
     lamps = random_lights(count, generator)
     rgba = torch.empty(count, 4, size, size, dtype=torch.uint8, device=device)
-    # Slots differ from group to group: one kernel for all of them.
-    distance = torch.compile(signed_distance, dynamic=True) if device == "cuda" else signed_distance
+    distance, colour = signed_distance, albedo
+    if device == "cuda":  # slots differ from group to group: one kernel for all of them
+        distance, colour = (torch.compile(function, dynamic=True) for function in (distance, colour))
     for scene, pictures in _groups(items, shown):
         for start in range(0, len(pictures), chunk):
             # The last chunk overlaps the one before it, so that compiled code sees one batch size.
@@ -113,7 +125,9 @@ def render_dataset(
             rows = torch.tensor([row for _, row in pictures[low : low + chunk]])
             objects = scene[rows].wearing([worn[k] for k in part.tolist()]).to(device)
             light = Light(lamps.direction[part].to(device), lamps.strength[part].to(device))
-            picture = render_world(objects, views[part].to(device), size, light=light, steps=32, distance=distance)
+            picture = render_world(
+                objects, views[part].to(device), size, light=light, steps=32, distance=distance, colour=colour
+            )
             rgba[part.to(device)] = (torch.cat([picture.image, picture.mask], dim=1) * 255 + 0.5).to(torch.uint8)
     objects = torch.tensor([_numbers(items[k], w) for k, w in zip(shown, worn, strict=True)])
     return Dataset(rgba, *(t.to(device) for t in (objects, views.azimuth, views.elevation)))
@@ -140,6 +154,6 @@ def _groups(
 
 def _numbers(item: Item | Pair, worn: tuple[str, str]) -> list[int]:
     """A row of `Dataset.objects`."""
-    upper, base = item if isinstance(item[0], tuple) else (item, None)
+    upper, base = upper_and_base(item)
     row = [NAMES.index(upper[0]), ATTRIBUTES.index(worn[0])]
     return row + ([NAMES.index(base[0]), ATTRIBUTES.index(worn[1])] if base else [NONE, NONE])

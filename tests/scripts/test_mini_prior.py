@@ -13,16 +13,17 @@ from mini_prior.tokenizer import make_tokenizer
 
 from dreampgc.world.objects import CARRIERS, CLASSES, HELD_OUT_SEED, Caption
 from dreampgc.world.paints import ATTRIBUTES
+from dreampgc.world.scene import upper_and_base
 
 
 def test_training_never_draws_what_is_held_out() -> None:
     rng = random.Random(0)
     items = draw_shapes(rng, 150, first=0, held_out=False)
-    pairs = [item for item in items if isinstance(item[0], tuple)]
+    pairs = [item for item in items if upper_and_base(item)[1]]
     assert 0.2 < len(pairs) / len(items) < 0.3
     drawn = set()
     for item in rng.choices(items, k=20_000):
-        upper, base = item if isinstance(item[0], tuple) else (item, None)
+        upper, base = upper_and_base(item)
         worn = draw_attributes(rng, item, held_out=False)
         assert upper[2] < HELD_OUT_SEED
         assert base is None or base[2] < HELD_OUT_SEED
