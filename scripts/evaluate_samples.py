@@ -50,7 +50,7 @@ class Shown:
 
 
 def draw_captions(known: Vocabulary, each: int, seed: int) -> list[tuple[Caption, str]]:
-    """Every class that a prior knows in ``each`` attributes, half of them held out if there are any, from every side."""
+    """Every class that a prior knows in ``each`` attributes from every side; held-out ones, if any, for a half."""
     rng = random.Random(seed)
     chosen = []
     for name in known.classes:

@@ -58,12 +58,15 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def render_part(arguments: argparse.Namespace, part: int, device: str) -> Dataset:
-    """Half of the training pictures, from the work folder if they are there."""
-    path = arguments.work / f"data-{part}.pt"
+def pictures(arguments: argparse.Namespace, name: str, device: str) -> Dataset:
+    """A half of the training pictures (``data-0``, ``data-1``) or ``held-out`` ones; from the work folder if there."""
+    path = arguments.work / f"{name}.pt"
     if not path.exists():
-        images, seed = -(-arguments.images // 2), 1000 * (arguments.seed + 1) + part
-        render_dataset(images, arguments.size, device, seed=seed, shapes=arguments.shapes).save(path)
+        held_out, number = name == "held-out", ("data-0", "data-1", "held-out").index(name)
+        count = min(512, arguments.images) if held_out else -(-arguments.images // 2)
+        shapes = min(4, arguments.shapes) if held_out else arguments.shapes
+        seed = 1000 * (arguments.seed + 1) + number
+        render_dataset(count, arguments.size, device, seed=seed, held_out=held_out, shapes=shapes).save(path)
     return Dataset.load(path, device)
 
 
@@ -79,19 +82,12 @@ def main() -> None:
     def say(part: str, **figures: float | int) -> None:
         print(json.dumps({"part": part, "seconds": round(time.time() - started, 1), **figures}), flush=True)
 
-    parts = [render_part(arguments, k, device) for k in range(2) if arguments.only in (None, "vae", f"data-{k}")]
-    say("data", images=sum(map(len, parts)))
-    if arguments.only in ("data-0", "data-1"):
+    halves = [name for name in ("data-0", "data-1") if arguments.only in (None, "vae", name)]
+    data = Dataset.joined([pictures(arguments, name, device) for name in halves])
+    say("data", images=len(data))
+    if arguments.only in halves:
         return
-    data = Dataset.joined(parts)
-    held_out = render_dataset(
-        min(512, arguments.images),
-        arguments.size,
-        device,
-        seed=arguments.seed + 2,
-        held_out=True,
-        shapes=min(4, arguments.shapes),
-    )
+    held_out = pictures(arguments, "held-out", device)
 
     def trainer(name: str, steps: int, rate: float) -> Trainer:
         save_every = arguments.save_every

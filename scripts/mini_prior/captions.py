@@ -30,7 +30,7 @@ class Captions:
         self.length = tokenizer.model_max_length
         unique, self.rows = torch.unique(data.objects, dim=0, return_inverse=True)
         texts = [str(make_caption(row, form)) for row in unique.tolist() for form in FORMS]
-        words = [tokenizer(text).input_ids[:-1] for text in texts]  # the start token, no end token
+        words = [tokens[:-1] for tokens in tokenizer(texts).input_ids]  # the start token, no end token
         self.words = torch.tensor([w + [0] * (self.length - len(w)) for w in words], device=device)
         self.count = torch.tensor([len(w) for w in words], device=device)
         phrases = [*(f", {phrase}" for phrase in MINI.phrases), ""]

@@ -115,7 +115,7 @@ def render_dataset(
     lamps = random_lights(count, generator)
     rgba = torch.empty(count, 4, size, size, dtype=torch.uint8, device=device)
     distance, colour = signed_distance, albedo
-    if device == "cuda":  # slots differ from group to group: one kernel for all of them
+    if device == "cuda" and count > 4096:  # slots differ from group to group: one kernel for all of them
         distance, colour = (torch.compile(function, dynamic=True) for function in (distance, colour))
     for scene, pictures in _groups(items, shown):
         for start in range(0, len(pictures), chunk):
