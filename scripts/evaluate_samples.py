@@ -36,7 +36,7 @@ from dreampgc.world.objects import CLASSES, HELD_OUT_SEED, Caption
 from dreampgc.world.paints import ATTRIBUTES
 from dreampgc.world.render import random_lights
 
-SIZE, ELEVATIONS, SEEDS = 64, (0.0, 15.0, 30.0, 50.0), 2
+SIZE, ELEVATIONS, SEEDS = 64, (-10.0, 5.0, 20.0, 35.0, 50.0, 65.0), 4
 SIDES = {"front view": 0.0, "left side view": 90.0}
 
 
