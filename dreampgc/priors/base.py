@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,6 +13,41 @@ from dreampgc.priors.prompts import ViewPhrases
 
 #: ``x @ A + b`` on the last axis: ``A`` is ``[in, out]``, ``b`` is ``[out]``.
 Affine = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class TextCondition:
+    """What a prior is told about each of ``N`` images, float32.
+
+    ``tokens`` is ``[N,L,D]``, one embedding for each token; ``pooled`` is ``[N,P]``, one for the whole text, or
+    None for the models that know none (all but SDXL).
+    """
+
+    tokens: Tensor
+    pooled: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> TextCondition:
+        """The condition with ``function`` applied to each of its tensors."""
+        return TextCondition(function(self.tokens), None if self.pooled is None else function(self.pooled))
+
+    def mixed(self, weights: Tensor) -> TextCondition:
+        """``B`` conditions from these ``N``: row ``b`` is their sum with the weights ``weights[b]``, ``[B,N]``."""
+        return self.map(lambda x: torch.einsum("bn,n...->b...", weights.to(x), x))
+
+    def repeated(self, batch: int) -> TextCondition:
+        """This single condition for each of ``batch`` images."""
+        return self.map(lambda x: x.expand(batch, *x.shape[1:]))
+
+    @staticmethod
+    def joined(conditions: Sequence[TextCondition]) -> TextCondition:
+        """All of ``conditions`` (of one model) as one batch."""
+        pooled = [condition.pooled for condition in conditions if condition.pooled is not None]
+        return TextCondition(
+            torch.cat([condition.tokens for condition in conditions]), torch.cat(pooled) if pooled else None
+        )
 
 
 class Prior(Protocol):
@@ -31,8 +68,12 @@ class Prior(Protocol):
     #: The fitted ``z = x @ A + b`` of one latent pixel and the mean of its 8x8 image pixels (Eq. 5), or None.
     linear_rgb_to_latent: Affine | None
 
-    def encode_text(self, texts: list[str]) -> Tensor:
-        """Embeddings ``[N,L,D]``. Raises InputError for words that the prior does not know."""
+    def encode_text(self, texts: list[str]) -> TextCondition:
+        """One condition for each text. Raises InputError for words that the prior does not know."""
+        ...
+
+    def release_text_encoders(self) -> None:
+        """Free the memory of the text encoders; another text brings them back."""
         ...
 
     def encode(self, image: Tensor) -> Tensor:
@@ -43,6 +84,6 @@ class Prior(Protocol):
         """The image of latents."""
         ...
 
-    def predict_noise(self, noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
-        """The noise in ``noisy`` ``[B,4,s,s]`` at ``timesteps`` ``[B]`` (0..999) given ``text`` ``[B,L,D]``."""
+    def predict_noise(self, noisy: Tensor, timesteps: Tensor, text: TextCondition) -> Tensor:
+        """The noise in ``noisy`` ``[B,4,s,s]`` at ``timesteps`` ``[B]`` (0..999) given ``B`` texts."""
         ...

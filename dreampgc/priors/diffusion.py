@@ -1,32 +1,22 @@
-"""A latent diffusion model in the diffusers layout of Stable Diffusion, as a `Prior`.
-
-The parts are loaded one by one with their plain classes; no pipeline, no remote code, no pickles.
-"""
+"""A latent diffusion model in the diffusers layout of Stable Diffusion 1.x, 2.x or SDXL, as a `Prior`."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
 from dreampgc.errors import InputError
-from dreampgc.priors import linear
-from dreampgc.priors.base import Affine
+from dreampgc.priors import layout, linear
+from dreampgc.priors.base import Affine, TextCondition
+from dreampgc.priors.parts import misfits, read_part
 from dreampgc.priors.prompts import MINI, STABLE_DIFFUSION, ViewPhrases
+from dreampgc.priors.text import TextEncoders
 from dreampgc.priors.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-_Model = TypeVar("_Model", bound=torch.nn.Module)
 
 #: The block widths of the VAE that SD 1, SD 2 and SDXL share; the scaling factor tells SDXL from the others.
 _STABLE_DIFFUSION_VAE = (128, 256, 512, 512)
@@ -34,7 +24,7 @@ _SDXL_SCALING = 0.13025
 
 
 class DiffusionPrior:
-    """Stable Diffusion 1.x or 2.x, or the mini prior: see `dreampgc.priors.base.Prior` for the methods.
+    """Stable Diffusion 1.x, 2.x or XL, or the mini prior: see `dreampgc.priors.base.Prior` for the methods.
 
     The weights are frozen and computed with in their own dtype; everything that goes in and comes out is
     float32. Build one with `load`.
@@ -46,125 +36,154 @@ class DiffusionPrior:
         self,
         name: str,
         *,
-        unet: UNet2DConditionModel,
-        vae: AutoencoderKL,
-        text_encoder: CLIPTextModel,
-        tokenizer: PreTrainedTokenizerBase,
-        scheduler: DDIMScheduler,
+        unet: Any,
+        vae: Any,
+        text: TextEncoders,
+        scheduler: Any,
         linear_rgb_to_latent: Affine | None = None,
         vocabulary: Vocabulary | None = None,
     ) -> None:
-        # diffusers annotates its configurations and outputs as plain dictionaries and tensors: Any
-        vae_config: Any = vae.config
-        unet_config: Any = unet.config
-        scheduler_config: Any = scheduler.config
         self.name = name
-        self.unet: Any = _frozen(unet)
-        self.vae: Any = _frozen(vae)
-        self.text_encoder: Any = _frozen(text_encoder)
-        self.tokenizer = tokenizer
+        self.unet = unet
+        self.vae = vae
+        self.text = text
         self.vocabulary = vocabulary
         self.device: torch.device = unet.device
-        self.dtype: torch.dtype = unet.dtype
-        self.scaling_factor: float = vae_config.scaling_factor
-        self.downsampling: int = 2 ** (len(vae_config.block_out_channels) - 1)
-        self.image_size: int = unet_config.sample_size * self.downsampling
+        self.scaling_factor: float = vae.config.scaling_factor
+        self.downsampling: int = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.image_size: int = unet.config.sample_size * self.downsampling
         self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
-        self.prediction_type: str = scheduler_config.prediction_type
+        self.prediction_type: str = scheduler.config.prediction_type
         self.view_phrases: ViewPhrases = STABLE_DIFFUSION if vocabulary is None else MINI
         self.linear_rgb_to_latent = linear_rgb_to_latent
-        if self.prediction_type not in ("epsilon", "v_prediction"):
-            raise InputError(f"{name} predicts {self.prediction_type!r}; epsilon and v_prediction are supported")
+        self._time_ids: dict[tuple[int, int], Tensor] = {}
 
     @classmethod
     def load(
         cls, directory: Path, device: str = "cpu", dtype: torch.dtype | None = None, name: str | None = None
     ) -> DiffusionPrior:
-        """Load a directory that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/ (safetensors only).
+        """Load a directory in diffusers layout (`dreampgc.priors.layout`).
 
         ``dtype`` is that of the arithmetic: by default float32 on the CPU and float16 elsewhere. Weights may be
         stored in another one. ``name`` defaults to the directory's.
 
         Raises:
-            InputError: a part is missing, damaged, or of another kind.
+            InputError: a part is missing, damaged, of another kind, or does not fit the others.
         """
         dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.float16)
-        for logging in (diffusers_logging, transformers_logging):
-            logging.disable_progress_bar()  # stderr belongs to the run's own progress bar
+        names = layout.parts_of(directory)
+        second = layout.SECOND_ENCODER[0] in names
+
+        def text_encoders() -> list[tuple[Any, Any]]:
+            suffixes = ("", "_2") if second else ("",)
+            return [
+                (read_part(directory, f"tokenizer{x}"), read_part(directory, f"text_encoder{x}", dtype).to(device))
+                for x in suffixes
+            ]
+
         try:
-            unet = _read(UNet2DConditionModel, directory / "unet", torch_dtype=dtype)
-            vae = _read(AutoencoderKL, directory / "vae", torch_dtype=dtype)
-            text_encoder = _read(CLIPTextModel, directory / "text_encoder", dtype=dtype)
-            tokenizer = CLIPTokenizer.from_pretrained(directory / "tokenizer")
-            scheduler: Any = DDIMScheduler.from_pretrained(directory / "scheduler")
-        except Exception as error:  # each library has its own errors for a missing, truncated or foreign file
+            scheduler = read_part(directory, "scheduler")
+            unet = read_part(directory, "unet", dtype)
+            vae = read_part(directory, "vae", _vae_dtype(directory, dtype, device))
+            text = TextEncoders(text_encoders, silent_empty=second and _silences_empty(directory))
+            _check_fit(unet, vae, scheduler, text)
+        except layout.PartError as error:
             raise InputError(f"{directory} is not a Stable Diffusion model in diffusers layout: {error}") from error
         return cls(
             name or directory.name,
             unet=unet.to(device),
             vae=vae.to(device),
-            text_encoder=text_encoder.to(device),
-            tokenizer=tokenizer,
+            text=text,
             scheduler=scheduler,
             linear_rgb_to_latent=_linear_map(directory, vae.config, device),
             vocabulary=Vocabulary.load(directory),
         )
 
-    @torch.no_grad()
-    def encode_text(self, texts: list[str]) -> Tensor:
-        """Embeddings ``[N,L,D]``; longer texts are cut off at the encoder's length.
+    def encode_text(self, texts: list[str]) -> TextCondition:
+        """One condition for each text; longer texts are cut off at the encoder's length.
 
         Raises:
             InputError: words outside the vocabulary of a prior that has one.
         """
         if self.vocabulary is not None:
             self.vocabulary.check(" ".join(texts))
-        length = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
-        tokens = self.tokenizer(
-            texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        ).input_ids
-        return self.text_encoder(tokens.to(self.device)).last_hidden_state.float()
+        return self.text.encode(texts)
+
+    def release_text_encoders(self) -> None:
+        """Free the memory of the text encoders; another text brings them back."""
+        self.text.release()
 
     def encode(self, image: Tensor) -> Tensor:
         """Latents ``[B,4,H/8,W/8]`` of images ``[B,3,H,W]`` in [0,1]: the posterior's mean, scaled; differentiable."""
-        mean = self.vae.encode((2 * image - 1).to(self.dtype)).latent_dist.mode()
+        mean = self.vae.encode((2 * image - 1).to(self.vae.dtype)).latent_dist.mode()
         return mean.float() * self.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Images ``[B,3,H,W]`` in [0,1] of latents ``[B,4,H/8,W/8]``."""
-        image = self.vae.decode((latents / self.scaling_factor).to(self.dtype)).sample
+        image = self.vae.decode((latents / self.scaling_factor).to(self.vae.dtype)).sample
         return (image.float() / 2 + 0.5).clamp(0, 1)
 
     @torch.no_grad()
-    def predict_noise(self, noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
-        """The noise in ``noisy`` ``[B,4,s,s]`` at ``timesteps`` ``[B]``, given ``text`` ``[B,L,D]``.
+    def predict_noise(self, noisy: Tensor, timesteps: Tensor, text: TextCondition) -> Tensor:
+        """The noise in ``noisy`` ``[B,4,s,s]`` at ``timesteps`` ``[B]``, given ``B`` texts.
 
         A model that predicts ``v = sqrt(a) eps - sqrt(1-a) z`` is converted: ``eps = sqrt(a) v + sqrt(1-a) z_t``.
         """
-        output = self.unet(noisy.to(self.dtype), timesteps, text.to(self.dtype)).sample.float()
+        dtype = self.unet.dtype
+        added = self._added_conditions(noisy, text)
+        output = self.unet(noisy.to(dtype), timesteps, text.tokens.to(dtype), **added).sample.float()
         if self.prediction_type == "epsilon":
             return output
         alpha = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         return alpha.sqrt() * output + (1 - alpha).sqrt() * noisy
 
+    def _added_conditions(self, noisy: Tensor, text: TextCondition) -> dict[str, Any]:
+        """SDXL's pooled text and sizes: an original of just the size that is rendered, not cropped."""
+        if text.pooled is None:
+            return {}
+        height, width = (side * self.downsampling for side in noisy.shape[-2:])
+        if (height, width) not in self._time_ids:  # kept, because a copy to the device would halt every step
+            self._time_ids[height, width] = torch.tensor([[height, width, 0, 0, height, width]], device=self.device)
+        ids = self._time_ids[height, width].expand(len(noisy), -1)
+        pooled = text.pooled.to(self.unet.dtype)
+        return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": ids.to(pooled.dtype)}}
 
-def _read(kind: Any, directory: Path, **options: Any) -> Any:
-    """A model of that kind; its libraries would fill missing weights with random numbers and only warn."""
-    model, info = kind.from_pretrained(directory, use_safetensors=True, output_loading_info=True, **options)
-    if missing := sorted(info["missing_keys"]):
-        raise ValueError(f"{directory.name} lacks {len(missing)} weights, for instance {missing[0]}")
-    return model
+
+def _vae_dtype(directory: Path, dtype: torch.dtype, device: str) -> torch.dtype:
+    """The dtype for the VAE: SDXL's own overflows in float16 (its repaired version says ``force_upcast: false``)."""
+    config = layout.read_config(directory, "vae")
+    fragile = config.get("scaling_factor") == _SDXL_SCALING and config.get("force_upcast", True)
+    if dtype != torch.float16 or not fragile:
+        return dtype
+    on_cuda = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if on_cuda else torch.float32
 
 
-def _frozen(model: _Model) -> _Model:
-    """``model`` in evaluation mode, its weights without gradients."""
-    return model.requires_grad_(False).eval()
+def _silences_empty(directory: Path) -> bool:
+    """Whether the unconditional text is zeros: SDXL's rule unless its ``model_index.json`` says otherwise."""
+    try:
+        index = json.loads((directory / "model_index.json").read_text(encoding="utf-8"))
+        return bool(index.get("force_zeros_for_empty_prompt", True))
+    except (OSError, ValueError, AttributeError):
+        return True
+
+
+def _check_fit(unet: Any, vae: Any, scheduler: Any, text: TextEncoders) -> None:
+    """Refuse parts that do not go together. Raises PartError."""
+    facts = {"unet": unet.config, "vae": vae.config, "scheduler": scheduler.config}
+    for (tokenizer, encoder), suffix in zip(text.encoders, ("", "_2"), strict=False):
+        facts |= {f"tokenizer{suffix}": len(tokenizer), f"text_encoder{suffix}": encoder.config}
+    for part, sentence in misfits(facts).items():
+        raise layout.PartError(part, sentence)
 
 
 def _linear_map(directory: Path, vae_config: Any, device: str) -> Affine | None:
     """The map fitted for this prior, else the published one of a VAE that the whole family shares."""
-    fitted = linear.LinearMap.load(directory)
+    try:
+        fitted = linear.LinearMap.load(directory)
+    except (SafetensorError, KeyError) as error:
+        raise InputError(f"{directory / linear.FILE_NAME} is damaged: {error}") from error
     if fitted is None and tuple(vae_config.block_out_channels) == _STABLE_DIFFUSION_VAE:
         fitted = linear.SDXL if vae_config.scaling_factor == _SDXL_SCALING else linear.STABLE_DIFFUSION
     if fitted is None:

@@ -6,14 +6,19 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
 
-from dreampgc.cameras import fixed_views
+from dreampgc.cameras import Views, fixed_views
 from dreampgc.errors import InputError
 from dreampgc.guidance.pictures import draw_gradient
 from dreampgc.guidance.propagation import METHODS
 from dreampgc.guidance.schedule import Schedule
-from dreampgc.guidance.sds import ScoreDistillation
-from tests.guidance.toy import ToyPrior
+from dreampgc.guidance.sds import ScoreDistillation, perpendicular
+from dreampgc.priors.base import TextCondition
+from tests.guidance.toy import ToyPrior, numbers
 
 FIXED_TIME = Schedule(100, t_min=0.5, t_max=0.5)
 VIEWS = fixed_views([0, 90])
@@ -28,7 +33,7 @@ def test_latent_gradient_is_the_weighted_error_of_the_noise(toy: ToyPrior) -> No
     """For this prior ``eps_hat - eps = sqrt(a / (1 - a)) (z - target)``: the noise cancels."""
     latents = torch.randn(2, 4, 4, 4)
     t = torch.tensor([100, 800])
-    text = torch.zeros(2, 1, 1)
+    text = numbers(0, 0)
     alpha = toy.alphas_cumprod[t].view(-1, 1, 1, 1)
     expected = (1 - alpha) * (alpha / (1 - alpha)).sqrt() * (latents - toy.target)
     torch.testing.assert_close(distillation(toy).latent_gradient(latents, t, text), expected, rtol=1e-4, atol=1e-5)
@@ -36,9 +41,9 @@ def test_latent_gradient_is_the_weighted_error_of_the_noise(toy: ToyPrior) -> No
 
 def test_guidance_scale_in_one_batch(toy: ToyPrior) -> None:
     """``eps_0 + s (eps_y - eps_0)``: the optimum moves from the negative text's by s times the difference."""
-    latents, t, text = torch.randn(2, 4, 4, 4), torch.tensor([500, 500]), torch.full((2, 1, 1), 0.25)
+    latents, t, text = torch.randn(2, 4, 4, 4), torch.tensor([500, 500]), numbers(0.25, 0.25)
     sds = distillation(toy, scale=7.0, negative_prompt="b")
-    negative = toy.encode_text(["b"]).item()
+    negative = toy.encode_text(["b"]).tokens.item()
     optimum = toy.target + negative + 7 * (0.25 - negative)
     alpha = toy.alphas_cumprod[500]
     expected = ((1 - alpha) * alpha).sqrt() * (latents - optimum)
@@ -56,12 +61,81 @@ def test_views_choose_the_text(toy: ToyPrior) -> None:
         "a car, overhead view",
         "",
     ]
-    front, side, back = toy.encode_text(toy.texts[:3])
+    front, side, back = toy.encode_text(toy.texts[:3]).tokens
     # halfway between two phrases, equal shares
     torch.testing.assert_close(
-        sds._condition(fixed_views([0, 45, 135, 180], elevation=0)),
+        sds._condition(fixed_views([0, 45, 135, 180], elevation=0)).tokens,
         torch.stack([front, (front + side) / 2, (side + back) / 2, back]),
     )
+
+
+def test_text_encoders_are_released_once_the_texts_are_known(toy: ToyPrior) -> None:
+    distillation(toy)
+    assert toy.released
+
+
+def guided(sds: ScoreDistillation, views: Views, latents: Tensor) -> Tensor:
+    """What the latent gradient adds up to without its noise and its weight."""
+    state = sds.generator.get_state()
+    t = torch.full((len(views),), 500)
+    gradient = sds.latent_gradient(latents, t, sds._condition(views), sds._away_from_front(views))
+    sds.generator.set_state(state)
+    return gradient
+
+
+@given(seed=st.integers(0, 2**31), scale=st.sampled_from([1e-3, 1.0, 1e3]))
+def test_the_perpendicular_part_has_nothing_of_the_direction(seed: int, scale: float) -> None:
+    """``x - perp`` is parallel to ``y``, ``perp . y = 0``, and each sample is on its own."""
+    generator = torch.Generator().manual_seed(seed)
+    x, y = torch.randn(2, 3, 4, 5, 5, generator=generator)
+    x = x * scale
+    across = perpendicular(x, y)
+    # a sum of 100 float32 products: about 1e-6 of the factors' norms
+    along = (across * y).sum((1, 2, 3)).abs()
+    assert (along <= 1e-5 * x.flatten(1).norm(dim=1) * y.flatten(1).norm(dim=1)).all()
+    torch.testing.assert_close(across[1:2], perpendicular(x[1:2], y[1:2]))
+    torch.testing.assert_close(perpendicular(-2.5 * y, y), torch.zeros_like(y), atol=1e-5, rtol=0)
+    assert torch.equal(perpendicular(x, torch.zeros_like(y)), x)
+
+
+def test_perp_neg_leaves_what_it_shares_with_the_view(toy: ToyPrior) -> None:
+    """The toy's texts differ along one direction only, so the front has nothing perpendicular to subtract."""
+    latents = torch.randn(2, 4, 4, 4)
+    plain, averse = (guided(distillation(toy, scale=7.0, perp_neg=weight), VIEWS, latents) for weight in (0.0, 2.0))
+    torch.testing.assert_close(plain, averse, rtol=1e-3, atol=1e-4)
+    assert toy.batches == [4, 6]
+
+
+def test_perp_neg_spares_the_front_and_is_perpendicular_elsewhere() -> None:
+    """With texts of independent directions, the change is orthogonal to the view's own direction and grows with
+    the angle from the front."""
+    toy = DirectionsToy()
+    views, latents = fixed_views([0, 45, 90, 180], elevation=0), torch.zeros(4, 4, 4, 4)
+    results = [guided(distillation(toy, scale=1.0, perp_neg=weight), views, latents) for weight in (0.0, 1.0, 2.0)]
+    change, double = results[1] - results[0], results[2] - results[0]
+    torch.testing.assert_close(double, 2 * change, rtol=1e-3, atol=1e-5)
+    sizes = change.flatten(1).norm(dim=1)
+    assert sizes[0] < 1e-5 < sizes[1] < sizes[2]
+    sds = distillation(toy)
+    away = sds._condition(views).tokens - sds._negative_text.tokens
+    own = torch.stack([toy.direction(a) for a in away])
+    cosine = functional.cosine_similarity(change[1:].flatten(1), own[1:].flatten(1))
+    assert cosine.abs().max() < 1e-4
+
+
+class DirectionsToy(ToyPrior):
+    """Each text moves the belief along a random direction of its own."""
+
+    def encode_text(self, texts: list[str]) -> TextCondition:
+        one_hot = [torch.randn(64, generator=torch.Generator().manual_seed(sum(map(ord, text)))) for text in texts]
+        return TextCondition(torch.stack(one_hot).view(-1, 1, 64))
+
+    def direction(self, tokens: Tensor) -> Tensor:
+        """Where the noise prediction goes for such tokens (``[1,64]``), up to a factor."""
+        return tokens.view(4, 4, 4)
+
+    def predict_noise(self, noisy: Tensor, timesteps: Tensor, text: TextCondition) -> Tensor:
+        return torch.stack([self.direction(tokens) for tokens in text.tokens])
 
 
 @pytest.mark.parametrize("method", ["vae", "pgc-n", "latent"])
@@ -71,7 +145,7 @@ def test_descent_finds_the_priors_optimum(toy: ToyPrior, method: str) -> None:
     image = torch.full((1, 3, 32, 32), 0.5) if method != "latent" else torch.zeros(1, 4, 4, 4)
     view = fixed_views([0], elevation=0)
     encode = toy.encode if method != "latent" else (lambda x: x)
-    optimum = toy.target + sds._condition(view)[:, :, :, None]
+    optimum = toy.target + sds._condition(view).tokens[:, :, :, None]
     before = (encode(image) - optimum).norm()
     for step in range(150):
         image = image - 0.5 * sds.image_gradient(image, view, step)

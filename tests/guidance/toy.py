@@ -6,8 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreampgc.priors.base import Affine
+from dreampgc.priors.base import Affine, TextCondition
 from dreampgc.priors.prompts import STABLE_DIFFUSION, ViewPhrases
+
+
+def numbers(*values: float) -> TextCondition:
+    """The toy's whole idea of texts: one number each."""
+    return TextCondition(torch.tensor(values).view(-1, 1, 1))
 
 
 class ToyPrior:
@@ -31,10 +36,14 @@ class ToyPrior:
         self.linear_rgb_to_latent: Affine | None = (torch.randn(3, 4, generator=generator), torch.zeros(4))
         self.batches: list[int] = []
         self.texts: list[str] = []
+        self.released = False
 
-    def encode_text(self, texts: list[str]) -> Tensor:
+    def encode_text(self, texts: list[str]) -> TextCondition:
         self.texts += texts
-        return torch.tensor([float(sum(map(ord, text)) % 97) for text in texts]).view(-1, 1, 1) / 97
+        return numbers(*(float(sum(map(ord, text)) % 97) / 97 for text in texts))
+
+    def release_text_encoders(self) -> None:
+        self.released = True
 
     def encode(self, image: Tensor) -> Tensor:
         return torch.tanh(functional.conv2d(image, self.kernel, stride=8))
@@ -42,9 +51,9 @@ class ToyPrior:
     def decode(self, latents: Tensor) -> Tensor:
         return functional.interpolate(latents[:, :3], scale_factor=8).sigmoid()
 
-    def predict_noise(self, noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+    def predict_noise(self, noisy: Tensor, timesteps: Tensor, text: TextCondition) -> Tensor:
         assert not torch.is_grad_enabled()
         self.batches.append(len(noisy))
         alpha = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-        clean = self.target + text[:, :1, :1, None]
+        clean = self.target + text.tokens[:, :1, :1, None]
         return (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt()

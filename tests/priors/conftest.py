@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,10 +15,10 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel
 
 
-def _write_tokenizer(directory: Path) -> int:
+def write_tokenizer(directory: Path, pad: str = "<|endoftext|>") -> int:
     """A CLIP tokenizer that knows single letters; returns the size of its vocabulary."""
     directory.mkdir(parents=True)
-    letters = [*string.ascii_lowercase, *string.digits, ","]
+    letters = [*string.ascii_lowercase, *string.digits, ",", "!"]
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     (directory / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
     (directory / "merges.txt").write_text("#version: 0.2\n")
@@ -27,16 +28,16 @@ def _write_tokenizer(directory: Path) -> int:
         "bos_token": "<|startoftext|>",
         "eos_token": "<|endoftext|>",
         "unk_token": "<|endoftext|>",
-        "pad_token": "<|endoftext|>",
+        "pad_token": pad,
     }
     (directory / "tokenizer_config.json").write_text(json.dumps(config))
     return len(tokens)
 
 
-def write_tiny_model(directory: Path, prediction_type: str = "epsilon") -> Path:
-    """Save random weights in float16, as the embedded prior's are."""
+def write_tiny_model(directory: Path, prediction_type: str = "epsilon", unet: dict[str, Any] | None = None) -> Path:
+    """Save random weights in float16, as the embedded prior's are; ``unet`` changes the UNet's configuration."""
     torch.manual_seed(0)
-    words = _write_tokenizer(directory / "tokenizer")
+    words = write_tokenizer(directory / "tokenizer")
     text = CLIPTextConfig(
         vocab_size=words,
         hidden_size=16,
@@ -47,16 +48,17 @@ def write_tiny_model(directory: Path, prediction_type: str = "epsilon") -> Path:
         bos_token_id=words - 2,
         eos_token_id=words - 1,
     )
-    unet = UNet2DConditionModel(
-        sample_size=4,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=16,
-        attention_head_dim=4,
-        norm_num_groups=4,
-    )
+    settings: dict[str, Any] = {
+        "sample_size": 4,
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": 16,
+        "attention_head_dim": 4,
+        "norm_num_groups": 4,
+    }
+    denoiser = UNet2DConditionModel(**(settings | (unet or {})))
     vae = AutoencoderKL.from_config(
         {
             "block_out_channels": (4, 8, 8, 8),
@@ -70,7 +72,7 @@ def write_tiny_model(directory: Path, prediction_type: str = "epsilon") -> Path:
     )
     scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     scheduler.register_to_config(prediction_type=prediction_type)
-    for name, model in {"unet": unet, "vae": vae, "text_encoder": CLIPTextModel(text)}.items():
+    for name, model in {"unet": denoiser, "vae": vae, "text_encoder": CLIPTextModel(text)}.items():
         model.half().save_pretrained(directory / name, safe_serialization=True)
     scheduler.save_pretrained(directory / "scheduler")
     return directory

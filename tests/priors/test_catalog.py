@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from dreampgc.cli import run_command
 from dreampgc.errors import InputError, MissingError
 from dreampgc.priors import catalog
 from dreampgc.priors.catalog import KNOWN, installed, resolve
@@ -20,25 +22,44 @@ from dreampgc.priors.catalog import KNOWN, installed, resolve
 class Hub:
     """Stands for the hub and its cache: which repositories are where."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.cached: dict[str, Path] = {}
         self.online: dict[str, Path] = {}
         self.asked: list[str] = []
 
-    def snapshot_download(self, repository: str, *, allow_patterns: list[str], local_files_only: bool = False) -> str:
-        if repository in self.cached:
-            return str(self.cached[repository])
-        if local_files_only:
-            raise LocalEntryNotFoundError("not cached")
+    def model_info(self, repository: str) -> SimpleNamespace:
         self.asked.append(repository)
         if repository not in self.online:
             raise ConnectionError("no route to the hub. Try later.\nmore")
-        return str(self.online[repository])
+        root = self.online[repository]
+        files = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in files])
+
+    def snapshot_download(
+        self,
+        repository: str,
+        *,
+        allow_patterns: list[str],
+        local_files_only: bool = False,
+        local_dir: Path | None = None,
+    ) -> str:
+        if local_files_only:
+            if repository not in self.cached:
+                raise LocalEntryNotFoundError("not cached")
+            return str(self.cached[repository])
+        target = local_dir or self.folder / repository
+        for name in allow_patterns:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.online[repository] / name, target / name)
+        self.cached[repository] = target
+        return str(target)
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
-    hub = Hub()
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
+    hub = Hub(tmp_path / "cache")
+    monkeypatch.setattr(huggingface_hub, "model_info", hub.model_info)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
     return hub
 
@@ -68,13 +89,13 @@ def test_a_directory_with_a_vocabulary(tiny_model: Path, tmp_path: Path) -> None
 def test_a_directory_that_lacks_a_part(tiny_model: Path, tmp_path: Path, lost: str) -> None:
     copy = shutil.copytree(tiny_model, tmp_path / "copy")
     (copy / lost).unlink()
-    with pytest.raises(InputError, match=f"it lacks {lost.split('/')[0]}/"):
+    with pytest.raises(InputError, match=f"{lost.split('/')[0]} lacks "):
         resolve(str(copy))
 
 
 @pytest.mark.parametrize("name", ["sd3", "", "a/b/c", "bad name/model"])
 def test_unknown_names_list_the_known(hub: Hub, name: str) -> None:
-    with pytest.raises(InputError, match=r"no prior .*: give auto, mini, sd21, sd15, a directory or a hub id"):
+    with pytest.raises(InputError, match=r"no prior .*: give auto, mini, sd21, sd21-v, sd15, sdxl, a directory"):
         resolve(name)
     assert hub.asked == []
 
@@ -105,13 +126,63 @@ def test_an_incomplete_cache_is_completed(hub: Hub, tiny_model: Path, tmp_path: 
     hub.cached[FIRST] = tmp_path
     hub.online[SECOND] = tiny_model
     assert installed("sd21") is None
-    assert resolve("sd21").directory == tiny_model
+    assert resolve("sd21").directory == hub.folder / SECOND
+    assert installed("sd21") == hub.folder / SECOND
 
 
 def test_the_mirror_is_tried(hub: Hub, tiny_model: Path) -> None:
     hub.online[SECOND] = tiny_model
-    assert resolve("sd21").directory == tiny_model
+    assert resolve("sd21").load().image_size == 32
     assert hub.asked == [FIRST, SECOND]
+
+
+def test_pull_fetches_what_is_needed_into_a_folder(
+    hub: Hub, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = shutil.copytree(tiny_model, tmp_path / "repository")
+    for name in ("unet/diffusion_pytorch_model.bin", "model.ckpt", "README.md", "safety_checker/model.safetensors"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).touch()
+    hub.online[FIRST] = repository
+    folder = tmp_path / "carried"
+    assert run_command(["priors", "pull", "sd21", "--output", str(folder)]) == 0
+    assert str(folder) in capsys.readouterr().err
+    fetched = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert fetched == {path.relative_to(tiny_model).as_posix() for path in tiny_model.rglob("*") if path.is_file()}
+    assert run_command(["priors", "check", str(folder)]) == 0
+
+
+def test_pull_into_the_cache_makes_a_prior_ready(
+    hub: Hub, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["priors", "check", "sd15"]) == 3
+    assert "`dreampgc priors pull sd15`" in capsys.readouterr().err
+    hub.online[KNOWN["sd15"].repositories[0]] = tiny_model
+    assert run_command(["priors", "pull", "sd15", "--json"]) == 0
+    event = json.loads(capsys.readouterr().out)
+    assert (event["event"], event["name"]) == ("pulled", "sd15")
+    assert installed("sd15") == Path(event["directory"])
+    assert run_command(["priors", "check", "sd15"]) == 0
+
+
+@pytest.mark.parametrize(("name", "code"), [("sdxl", 3), ("owner/model", 3), ("sd3", 2), ("mini", 0)])
+def test_pull_ends_with_the_contract_s_codes(hub: Hub, name: str, code: int) -> None:
+    assert run_command(["priors", "pull", name]) == code
+
+
+def test_a_repository_of_pickles_is_left_alone(hub: Hub, tiny_model: Path, tmp_path: Path) -> None:
+    repository = shutil.copytree(tiny_model, tmp_path / "repository")
+    (repository / "unet/diffusion_pytorch_model.safetensors").rename(repository / "unet/diffusion_pytorch_model.bin")
+    hub.online["owner/model"] = repository
+    with pytest.raises(MissingError, match="unet has no weights in safetensors"):
+        resolve("owner/model")
+    assert not hub.cached
+
+
+def test_each_known_prior_says_its_size_and_its_licence() -> None:
+    for name, prior in KNOWN.items():
+        assert prior.licence and 0 < prior.gigabytes < 10
+        assert bool(prior.repositories) == (name != "mini")
 
 
 @pytest.mark.parametrize("name", ["sd21", "owner/model"])
@@ -119,7 +190,7 @@ def test_weights_that_cannot_be_had(hub: Hub, name: str) -> None:
     with pytest.raises(MissingError) as raised:
         resolve(name)
     message = str(raised.value)
-    assert f"`hf download {FIRST if name == 'sd21' else name}`" in message
+    assert f"`dreampgc priors pull {name}`" in message
     assert "--prior mini" in message
     assert "no route to the hub" in message
     assert "more" not in message

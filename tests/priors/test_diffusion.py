@@ -16,6 +16,7 @@ from dreampgc.errors import InputError
 from dreampgc.guidance.propagation import METHODS
 from dreampgc.guidance.schedule import Schedule
 from dreampgc.guidance.sds import ScoreDistillation
+from dreampgc.priors.base import TextCondition
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.linear import fit_linear_map
 from dreampgc.priors.prompts import MINI, STABLE_DIFFUSION
@@ -38,8 +39,9 @@ def test_facts_come_from_the_directory(prior: DiffusionPrior) -> None:
     torch.testing.assert_close(prior.alphas_cumprod, reference)
 
 
-def test_weights_are_frozen_and_upcast(prior: DiffusionPrior) -> None:
-    for model in (prior.unet, prior.vae, prior.text_encoder):
+def test_weights_are_frozen_and_upcast(tiny_model: Path) -> None:
+    prior = DiffusionPrior.load(tiny_model)
+    for model in (prior.unet, prior.vae, prior.text.encoders[0][1]):
         assert not model.training
         for parameter in model.parameters():
             assert parameter.dtype == torch.float32
@@ -60,9 +62,9 @@ def test_pullback_agrees_with_finite_differences(prior: DiffusionPrior) -> None:
     image, direction, cotangent = torch.rand(1, 3, 32, 32), torch.randn(1, 3, 32, 32), torch.randn(1, 4, 4, 4)
     leaf = image.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(prior.encode(leaf), leaf, cotangent)
-    h = 1e-2
+    h = 1e-3
     difference = (prior.encode(image + h * direction) - prior.encode(image - h * direction)) / (2 * h)
-    # float32 and a step of 1e-2 leave about three digits
+    # the difference's own error falls with h squared (3e-3 of 7 at most over a dozen draws); float32 leaves 3e-4
     torch.testing.assert_close((gradient * direction).sum(), (difference * cotangent).sum(), rtol=1e-2, atol=1e-3)
 
 
@@ -74,7 +76,9 @@ def test_decoder_gives_images(prior: DiffusionPrior) -> None:
 
 
 def test_text(prior: DiffusionPrior) -> None:
-    embeddings = prior.encode_text(["a car", "a dog", "a car", "very long " * 50])
+    condition = prior.encode_text(["a car", "a dog", "a car", "very long " * 50])
+    embeddings = condition.tokens
+    assert condition.pooled is None
     assert embeddings.shape == (4, 16, 16)
     assert torch.equal(embeddings[0], embeddings[2])
     assert not torch.allclose(embeddings[0], embeddings[1])
@@ -82,7 +86,7 @@ def test_text(prior: DiffusionPrior) -> None:
 
 def test_noise_prediction_of_both_kinds(prior: DiffusionPrior, tiny_v_model: Path) -> None:
     """With the same weights, the v-model's noise is ``sqrt(a) v + sqrt(1-a) z_t``, v being the other's answer."""
-    noisy, t, text = torch.randn(2, 4, 4, 4), torch.tensor([10, 900]), torch.randn(2, 16, 16)
+    noisy, t, text = torch.randn(2, 4, 4, 4), torch.tensor([10, 900]), TextCondition(torch.randn(2, 16, 16))
     output = prior.predict_noise(noisy, t, text)
     alpha = prior.alphas_cumprod[t].view(-1, 1, 1, 1)
     converted = DiffusionPrior.load(tiny_v_model).predict_noise(noisy, t, text)
@@ -98,7 +102,7 @@ def test_v_conversion_recovers_the_noise_of_a_perfect_model(
     velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
     monkeypatch.setattr(prior.unet, "forward", lambda *_: type("Output", (), {"sample": velocity}))
     noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-    torch.testing.assert_close(prior.predict_noise(noisy, t, torch.zeros(1, 16, 16)), noise)
+    torch.testing.assert_close(prior.predict_noise(noisy, t, TextCondition(torch.zeros(1, 16, 16))), noise)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "linear"])
@@ -145,18 +149,4 @@ def test_missing_weights_are_never_made_up(copy: Path, part: str) -> None:
     del weights[max(weights)]
     save_file(weights, path, metadata={"format": "pt"})
     with pytest.raises(InputError, match=f"{part} lacks 1 weights"):
-        DiffusionPrior.load(copy)
-
-
-def test_pickled_weights_are_not_read(copy: Path) -> None:
-    weights = next((copy / "unet").glob("*.safetensors"))
-    weights.rename(weights.with_name("diffusion_pytorch_model.bin"))
-    with pytest.raises(InputError, match="copy is not a Stable Diffusion model"):
-        DiffusionPrior.load(copy)
-
-
-def test_other_kinds_of_prediction_are_refused(copy: Path) -> None:
-    path = copy / "scheduler" / "scheduler_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"prediction_type": "sample"}))
-    with pytest.raises(InputError, match="predicts 'sample'"):
         DiffusionPrior.load(copy)
