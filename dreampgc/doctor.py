@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dreampgc import __version__
+from dreampgc.ops import native
+from dreampgc.ops.native import probe
 from dreampgc.priors import catalog
 
 PACKAGES = (
@@ -24,8 +23,6 @@ PACKAGES = (
     "PyMCubes",
     "trimesh",
 )
-#: Seconds a probe may take: nerfacc compiles its kernels on first use.
-PROBE_SECONDS = 300
 
 _TINYCUDANN = """
 import torch, tinycudann
@@ -38,12 +35,6 @@ import torch, nerfacc
 grid = nerfacc.OccGridEstimator([-1, -1, -1, 1, 1, 1], resolution=8).cuda()
 rays = torch.rand(64, 3, device="cuda")
 grid.sampling(rays, torch.nn.functional.normalize(rays, dim=-1), render_step_size=0.1)
-torch.cuda.synchronize()
-"""
-_KERNELS = """
-import torch
-from dreampgc.ops.pixel_clip import pixel_clip
-pixel_clip(torch.rand(1, 3, 8, 8, device="cuda"), 0.1, "norm", "l2")
 torch.cuda.synchronize()
 """
 _WEBP = """
@@ -65,7 +56,6 @@ with tempfile.TemporaryDirectory() as folder:
 ACCELERATORS = {
     "tinycudann": ("tinycudann", _TINYCUDANN),
     "nerfacc": ("nerfacc", _NERFACC),
-    "CUDA kernels of dreampgc": ("dreampgc._cuda", _KERNELS),
 }
 #: Codecs of turntables, each with a picture or a video to write.
 CODECS = {"animated WebP": _WEBP, "webm (VP8)": _WEBM}
@@ -83,7 +73,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Everything there is to say about this machine; never raises for what is missing."""
-    return [*_versions(), *_devices(), *_accelerators(), *_priors(), *_codecs()]
+    return [*_versions(), *_devices(), _kernels(), *_accelerators(), *_priors(), *_codecs()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -108,6 +98,11 @@ def _devices() -> Iterator[Finding]:
         yield Finding("device", f"cuda:{index}", "usable", f"{properties.name}, {properties.total_memory >> 30} GiB")
 
 
+def _kernels() -> Finding:
+    reason = native.reason(fresh=True)
+    return Finding("accelerator", "CUDA kernels of dreampgc", "not in use" if reason else "usable", reason or "")
+
+
 def _accelerators() -> Iterator[Finding]:
     import torch
 
@@ -115,22 +110,10 @@ def _accelerators() -> Iterator[Finding]:
         if importlib.util.find_spec(module) is None:
             yield Finding("accelerator", name, "not in use", "not installed; plain torch does the same")
         elif not torch.cuda.is_available():
-            yield Finding("accelerator", name, "not in use", "it needs a CUDA device; plain torch does the same")
+            yield Finding("accelerator", name, "not in use", native.NO_DEVICE)
         else:
             reason = probe(code)
             yield Finding("accelerator", name, "not in use" if reason else "usable", reason or "")
-
-
-def probe(code: str, seconds: float = PROBE_SECONDS) -> str | None:
-    """Run Python ``code`` in a child process, which may crash: None when all went well, else the reason."""
-    try:
-        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return f"no answer within {seconds:.0f} s"
-    if child.returncode < 0:
-        return f"it crashed ({signal.Signals(-child.returncode).name})"
-    lines = child.stderr.strip().splitlines()
-    return (lines[-1] if lines else f"exit code {child.returncode}") if child.returncode else None
 
 
 def _priors() -> Iterator[Finding]:

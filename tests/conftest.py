@@ -1,4 +1,4 @@
-"""What all tests share: Hypothesis without deadlines, the embedded prior, and runs of a few seconds."""
+"""What all tests share: Hypothesis without deadlines, the mark of tests that need a GPU, and the embedded prior."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 # Shared machines: single examples take what they take.
 settings.register_profile("dreampgc", deadline=None, max_examples=30)
 settings.load_profile("dreampgc")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked ``requires_cuda`` where there is no CUDA device."""
+    if item.get_closest_marker("requires_cuda") is not None:
+        import torch  # not for the tests that do without it
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
 
 
 @pytest.fixture(scope="session")

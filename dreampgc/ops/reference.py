@@ -1,8 +1,8 @@
 """Pixel-wise gradient clipping in plain torch: the definition that every kernel is held to.
 
-A *gradient* is d(loss)/d(image) of one sample, ``[B,3,H,W]``; each pixel holds one 3-vector ``g``, and the
-threshold ``c`` acts on its norm, L2 over the channels or (``linf``, as in the paper's released code) the
-largest absolute channel. Arithmetic is float32 (float64 for float64 input).
+A *gradient* is d(loss)/d(image) of one sample, ``[B,C,H,W]`` with the 3 channels of a picture or the 4 of latents;
+each pixel holds one vector ``g``, and the threshold ``c`` acts on its norm, L2 over the channels or (``linf``, as in
+the paper's released code) the largest absolute channel. Arithmetic is float32 (float64 for float64 input).
 
 Norms are taken of ``g / max|g|``, so that neither 1e30 nor 1e-30 leaves float32's range when it is squared.
 """
@@ -28,7 +28,7 @@ def pixel_clip(gradient: Tensor, threshold: float, mode: str, norm: str) -> Tens
     | ``value`` | each channel clamped to [-c, c] (``norm`` plays no part) | PGC-V |
     | ``normalize`` | ``c g / (‖g‖ + c)`` | PNGD |
 
-    ``gradient`` and the result are ``[B,3,H,W]``, the same dtype and strides. A pixel with a NaN becomes 0;
+    ``gradient`` and the result are ``[B,C,H,W]``, the same dtype and strides. A pixel with a NaN becomes 0;
     a pixel with an infinity becomes a vector of norm ``c`` along its signs (in ``value`` mode it is clamped
     like any other).
     """
@@ -42,6 +42,19 @@ def pixel_norm(gradient: Tensor, norm: str = "l2") -> Tensor:
     """Each pixel's gradient norm over the channels, ``[B,C,H,W]`` to ``[B,1,H,W]``; NaN and infinity stay."""
     largest, _, length = _polar(gradient.to(_precision(gradient)), norm)
     return largest * length
+
+
+def clip_statistics(gradient: Tensor, threshold: float, norm: str) -> Tensor:
+    """What one pass over ``[B,C,H,W]`` can tell of its pixel norms: float64 ``[4]`` on its device.
+
+    In this order: the number of norms above the threshold (infinite ones too), of norms that are NaN or infinite, and,
+    of the finite norms, the maximum and the sum (0 when there are none).
+    """
+    norms = pixel_norm(gradient, norm)
+    finite = norms.isfinite()
+    known = norms.double().where(finite, 0)
+    maximum = known.max() if known.numel() else known.sum()
+    return torch.stack([(norms > threshold).sum().double(), (~finite).sum().double(), maximum, known.sum()])
 
 
 def gradient_statistics(gradient: Tensor, threshold: float, norm: str = "l2") -> dict[str, Tensor]:
@@ -72,11 +85,12 @@ def check_arguments(gradient: Tensor, threshold: float, mode: str, norm: str) ->
     """Refuse what `pixel_clip` has no meaning for.
 
     Raises:
-        ValueError: not a floating-point ``[B,3,H,W]``, a threshold that is not positive and finite, or an
-            unknown mode or norm.
+        ValueError: not a floating-point ``[B,3,H,W]`` or ``[B,4,H,W]``, a threshold that is not positive and
+            finite, or an unknown mode or norm.
     """
-    if gradient.dim() != 4 or gradient.shape[1] != 3 or not gradient.is_floating_point():
-        raise ValueError(f"gradient must be floating point [B,3,H,W], not {gradient.dtype} {list(gradient.shape)}")
+    if gradient.dim() != 4 or gradient.shape[1] not in (3, 4) or not gradient.is_floating_point():
+        shape = list(gradient.shape)
+        raise ValueError(f"gradient must be floating point [B,3,H,W] or [B,4,H,W], not {gradient.dtype} {shape}")
     if not (threshold > 0 and math.isfinite(threshold)):
         raise ValueError(f"threshold must be positive and finite, not {threshold}")
     if mode not in get_args(Mode):

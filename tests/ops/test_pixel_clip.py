@@ -1,4 +1,4 @@
-"""Pixel clipping: the properties that define it, its corner cases, and its registration as an operator."""
+"""Pixel clipping: the properties that define it, its corner cases, and its registration as operators."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from dreampgc.ops import native
 from dreampgc.ops import pixel_clip as module
-from dreampgc.ops.pixel_clip import pixel_clip
-from dreampgc.ops.reference import Mode, Norm, gradient_statistics, pixel_norm
+from dreampgc.ops.pixel_clip import pixel_clip, pixel_clip_with_statistics
+from dreampgc.ops.reference import Mode, Norm, clip_statistics, gradient_statistics, pixel_norm
 
 MODES = ("norm", "value", "normalize")
 NORMS = ("l2", "linf")
@@ -143,7 +144,8 @@ def test_layout_and_dtype_change_nothing(layout: str, dtype: torch.dtype) -> Non
 @pytest.mark.parametrize(
     ("gradient", "arguments"),
     [
-        (torch.zeros(1, 4, 2, 2), {}),
+        (torch.zeros(1, 2, 2, 2), {}),
+        (torch.zeros(1, 5, 2, 2), {}),
         (torch.zeros(3, 2, 2), {}),
         (torch.zeros(1, 3, 2, 2, dtype=torch.int64), {}),
         (torch.zeros(1, 3, 2, 2), {"threshold": 0.0}),
@@ -155,26 +157,74 @@ def test_layout_and_dtype_change_nothing(layout: str, dtype: torch.dtype) -> Non
     ],
 )
 def test_refuses_what_has_no_meaning(gradient: Tensor, arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(arguments), "gradient")):
-        pixel_clip(gradient, **(DEFAULTS | arguments))
+    for operator in (pixel_clip, pixel_clip_with_statistics):
+        with pytest.raises(ValueError, match=next(iter(arguments), "gradient")):
+            operator(gradient, **(DEFAULTS | arguments))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("mode", MODES)
 def test_registration(mode: Mode, layout: str) -> None:
     gradient = LAYOUTS[layout](torch.randn(2, 3, 4, 6))
-    results = torch.library.opcheck(module._pixel_clip, (gradient, 0.1, mode, "l2"))
-    assert set(results.values()) == {"SUCCESS"}
+    for operator in (module._pixel_clip, module._pixel_clip_with_statistics):
+        results = torch.library.opcheck(operator, (gradient, 0.1, mode, "l2"))
+        assert set(results.values()) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_compiles_into_one_graph(mode: Mode) -> None:
     def step(gradient: Tensor) -> Tensor:
-        return pixel_clip(gradient * 2, 0.1, mode) + 1
+        shaped, statistics = pixel_clip_with_statistics(gradient * 2, 0.1, mode)
+        return pixel_clip(shaped, 0.1, mode) + statistics[3]
 
     gradient = torch.randn(1, 3, 4, 4)
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(gradient), step(gradient))
+
+
+def length(row: list[float]) -> float:
+    return nan if any(map(math.isnan, row)) else math.hypot(*row)
+
+
+def largest_channel(row: list[float]) -> float:
+    return nan if any(map(math.isnan, row)) else max(map(abs, row))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("norm", NORMS)
+def test_statistics_equal_a_loop_over_pixels(norm: Norm, channels: int) -> None:
+    gradient = torch.randn(2, channels, 5, 7)
+    gradient[0, 0, 1, 2], gradient[1, 2, 3, 4], gradient[1, 1, 0, 0] = nan, inf, -inf
+    shaped, statistics = pixel_clip_with_statistics(gradient, 1.5, "norm", norm)
+    rows = gradient.permute(0, 2, 3, 1).reshape(-1, channels).double().tolist()
+    norms = [largest_channel(row) if norm == "linf" else length(row) for row in rows]
+    finite = [x for x in norms if math.isfinite(x)]
+    expected = [sum(x > 1.5 for x in norms), len(norms) - len(finite), max(finite), sum(finite)]
+    torch.testing.assert_close(statistics, torch.tensor(expected, dtype=torch.float64), rtol=ULPS, atol=0)
+    assert torch.equal(shaped, pixel_clip(gradient, 1.5, "norm", norm))
+
+
+def test_statistics_are_those_of_the_summary() -> None:
+    gradient = torch.randn(2, 3, 16, 16)
+    clipped, non_finite, maximum, total = clip_statistics(gradient, 1.0, "l2").tolist()
+    summary = {name: value.item() for name, value in gradient_statistics(gradient, 1.0).items()}
+    assert clipped / 512 == pytest.approx(summary["clipped"])
+    assert non_finite == summary["non_finite"]
+    assert maximum == summary["maximum"]
+    assert total / 512 == pytest.approx(summary["mean"], rel=1e-6)
+
+
+def test_statistics_of_no_pixel_are_zero() -> None:
+    assert pixel_clip_with_statistics(torch.zeros(0, 3, 4, 4), 0.1)[1].tolist() == [0, 0, 0, 0]
+
+
+def test_no_kernel_is_sought_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sought() -> bool:
+        raise AssertionError("a CPU tensor asked for CUDA kernels")
+
+    monkeypatch.setattr(native, "usable", sought)
+    pixel_clip_with_statistics(torch.zeros(1, 3, 2, 2), 0.1)
+    pixel_clip(torch.zeros(1, 3, 2, 2), 0.1)
 
 
 @pytest.mark.parametrize("norm", NORMS)
