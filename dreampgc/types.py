@@ -49,13 +49,29 @@ class RenderOutput:
 
 
 @dataclass(frozen=True)
+class Texture:
+    """An image laid around a mesh: ``image`` ``[S,S,3]`` uint8 sRGB, its first row on top.
+
+    ``coordinates`` ``[C,2]`` float32 in [0,1]: u to the right, v downward from the image's top left corner, as in
+    glTF. ``corners`` ``[F,3]`` int64: the row of ``coordinates`` that belongs to each corner of each face. A vertex
+    on a seam has several, so that seams cut the image but not the mesh.
+    """
+
+    image: NDArray[np.uint8]
+    coordinates: NDArray[np.float32]
+    corners: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Mesh:
     """A triangle mesh: ``vertices`` ``[V,3]`` float32, ``faces`` ``[F,3]`` int64 (counter-clockwise outside).
 
-    ``colors`` ``[V,3]`` float32 in [0,1] sRGB or None; ``normals`` ``[V,3]`` float32 unit vectors or None.
+    ``colors`` ``[V,3]`` float32 in [0,1] sRGB or None; ``normals`` ``[V,3]`` float32 unit vectors or None. Where
+    there is a ``texture`` too, it shows what ``colors`` shows, in finer detail.
     """
 
     vertices: NDArray[np.float32]
     faces: NDArray[np.int64]
     colors: NDArray[np.float32] | None = None
     normals: NDArray[np.float32] | None = None
+    texture: Texture | None = None

@@ -21,12 +21,20 @@ FLOORS = [
     ["priors", "field", "render", "losses", "optimizers", "mesh", "images", "checkpoint", "runs", "metrics"],
     ["guidance"],
     ["stages"],
-    ["pipeline", "doctor", "comparison"],
+    ["pipeline", "exporting", "trained", "doctor", "comparison"],
     ["cli", "__main__", "viewer"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 #: Neighbours on one floor that may know each other.
-ALLOWED = {("world", "cameras"), ("__main__", "cli"), ("files", "errors"), ("comparison", "pipeline")}
+ALLOWED = {
+    ("world", "cameras"),
+    ("__main__", "cli"),
+    ("files", "errors"),
+    ("exporting", "trained"),
+    ("pipeline", "exporting"),
+    ("pipeline", "trained"),
+    ("comparison", "pipeline"),
+}
 #: Lists of many alike things, which belong into one file.
 CATALOGUES = {"world/objects.py"}
 HEAVY = ("torch", "diffusers", "transformers", "trimesh", "cv2", "scipy", "huggingface_hub")

@@ -56,8 +56,9 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     monkeypatch.setenv("DREAMPGC_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("DREAMPGC_DEBUG", raising=False)
     stand_in = Pipeline(tmp_path)
-    monkeypatch.setitem(sys.modules, "dreampgc.pipeline", stand_in)
-    monkeypatch.setattr(dreampgc, "pipeline", stand_in, raising=False)
+    for name in ("pipeline", "exporting"):
+        monkeypatch.setitem(sys.modules, f"dreampgc.{name}", stand_in)
+        monkeypatch.setattr(dreampgc, name, stand_in, raising=False)
     return stand_in
 
 
@@ -121,6 +122,17 @@ def test_export_and_render_take_the_newest_run(pipeline: Pipeline, run: Run) -> 
     assert (options["formats"], options["faces"], options["resolution"]) == (["obj", "stl"], 900, None)
     assert options["output"] == Path("x.obj")
     assert turntable["output"] == Path("x.gif")
+
+
+def test_export_takes_lists_of_formats_and_checkpoints_by_step_or_by_folder(pipeline: Pipeline, run: Run) -> None:
+    lists = ["--format", "glb,OBJ", "--format", "stl", "--format", "glb", "--size-mm", "60", "--texture-size", "0"]
+    assert run_command(["export", str(run.path), *lists, "--checkpoint", "200"]) == 0
+    assert run_command(["export", str(run.path / "checkpoints" / "step-000200")]) == 0
+    (_, first, options), (_, second, others) = pipeline.calls
+    assert first == second == (run.path,)
+    assert (options["formats"], options["checkpoint"]) == (["glb", "obj", "stl"], 200)
+    assert (options["size"], options["texture_size"]) == (60.0, 0)
+    assert (others["formats"], others["checkpoint"]) == ([], 200)
 
 
 @pytest.fixture
@@ -205,7 +217,8 @@ def test_bad_comparisons_are_one_sentence_and_exit_code_2(
         (["export"], "no runs"),
         (["export", "nowhere"], "nowhere"),
         (["export", "--faces", "0"], "--faces"),
-        (["export", "--format", "exe"], "exe"),
+        (["export", "runs/checkpoints/step-000200", "--checkpoint", "3"], "names a checkpoint already"),
+        (["export", "--size-mm", "nan"], "--size-mm"),
         (["render", "nowhere"], "nowhere"),
         (["paint"], "paint"),
         (["priors", "paint"], "paint"),

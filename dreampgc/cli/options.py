@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dreampgc.errors import InputError
+
 if TYPE_CHECKING:
     from dreampgc.config.presets import Family
 
+RunArgument = Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run folder; the newest run if left out.")]
 Prior = Annotated[
     str | None,
     typer.Option("--prior", metavar="auto|mini|sd21|sd15|sdxl|DIR|HUB_ID", help="Diffusion model that guides the run."),
@@ -32,3 +35,10 @@ def family(prior: str, device: str) -> Family:
 
         return "full" if device != "cpu" and torch.cuda.is_available() else "mini"
     return "mini" if prior == "mini" or (Path(prior) / "vocabulary.json").is_file() else "full"
+
+
+def require_positive(**numbers: float | None) -> None:
+    """Refuse options, by name, that are 0 or less. Raises InputError."""
+    for name, number in numbers.items():
+        if number is not None and not number > 0:
+            raise InputError(f"--{name.replace('_', '-')} = {number}: must be above 0")

@@ -20,7 +20,7 @@ from dreampgc.config.presets import Family, preset_values
 from dreampgc.config.sections import RunConfig, Section
 from dreampgc.errors import InputError
 
-__all__ = ["KEYS", "RunConfig", "from_toml", "load_config", "to_toml"]
+__all__ = ["KEYS", "RunConfig", "changed", "from_toml", "load_config", "to_toml"]
 
 
 def load_config(
@@ -45,6 +45,15 @@ def load_config(
     chosen |= {key: value for key, value in (options or {}).items() if value is not None}
     head = _checked({"prompt": "unused"} | {key: value for key, value in chosen.items() if "." not in key})
     return _checked(preset_values(head.task, head.preset, family(head.prior, head.device)) | chosen)
+
+
+def changed(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """``config`` with the ``values`` of some dotted keys replaced.
+
+    Raises:
+        InputError: a value out of range.
+    """
+    return _checked(dict(_leaves(config.model_dump())) | dict(values))
 
 
 def to_toml(config: RunConfig) -> str:

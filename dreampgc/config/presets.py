@@ -35,6 +35,7 @@ _FULL: dict[str, Any] = {
     "optimizer.encoding_multiplier": 10.0,
     "mesh.resolution": 256,
     "mesh.faces": 50_000,
+    "mesh.texture_size": 1024,
     "mesh.turntable_size": 512,
     "mesh.turntable_frames": 60,
 }

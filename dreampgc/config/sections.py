@@ -55,6 +55,8 @@ class GuidanceConfig(Section):
     clip: PositiveFloat = 0.1
     norm: Literal["l2", "linf"] = "l2"
     scale: NonNegativeFloat = 5.0
+    #: Perp-Neg's weight against fronts at the sides and the back (the Janus problem); 0 leaves it out.
+    perp_neg: NonNegativeFloat = 0.0
     weighting: Literal["sigma2", "one"] = "sigma2"
     t_min: Share = 0.02
     t_max: Share = 0.98
@@ -167,6 +169,8 @@ class MeshConfig(Section):
     level: Literal["auto"] | PositiveFloat = "auto"
     faces: Annotated[int, Field(ge=100)] = 50_000
     smoothing: Annotated[int, Field(ge=0, le=100)] = 10
+    #: Texels along each side; 0: no texture, vertices carry the colours.
+    texture_size: Literal[0] | Annotated[int, Field(ge=64, le=4096)] = 0
     formats: Annotated[tuple[Literal["glb", "obj", "ply", "stl", "usdz"], ...], Field(min_length=1)] = ("glb",)
     turntable_frames: Annotated[int, Field(ge=1, le=1000)] = 48
     turntable_size: Annotated[int, Field(ge=16, le=2048)] = 320

@@ -1,13 +1,15 @@
-"""Meshes to files that other programs open: glTF binary, OBJ, PLY, STL.
+"""Meshes to files that other programs open: glTF binary, OBJ, PLY, STL, USDZ.
 
-World and glTF agree: +y up, the front faces +z. Files hold no names, dates or paths of this machine.
+World, glTF and USD agree: +y up, the front faces +z, metres. Files hold no dates and no paths of this machine; the
+only names in them are those by which an OBJ finds its material and its texture, beside it.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +18,41 @@ from numpy.typing import NDArray
 
 from dreampgc.errors import InputError
 from dreampgc.files import replacing
-from dreampgc.mesh.topology import vertex_normals
+from dreampgc.mesh.gltf import glb_bytes
+from dreampgc.mesh.texture import encode_png
+from dreampgc.mesh.topology import normals_of
+from dreampgc.mesh.usd import require_usd, usdz_bytes
 from dreampgc.types import Mesh
 
-#: Numbers that glTF gives to its types, targets and modes.
-FLOAT, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5123, 5125
-ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
-TRIANGLES = 4
+#: ``(mesh, name of companion files without suffix, longest side of an STL in millimetres)`` to contents by suffix.
+Writer = Callable[[Mesh, str, float], Mapping[str, bytes]]
+
+
+def check_formats(names: Sequence[str]) -> None:
+    """Refuse formats (such as "glb") that cannot be written, before any time is spent.
+
+    Raises:
+        InputError: nothing writes it.
+        MissingError: what writes it is not installed.
+    """
+    for name in names:
+        if f".{name}" not in WRITERS:
+            known = ", ".join(suffix.lstrip(".") for suffix in WRITERS)
+            raise InputError(f"meshes cannot be written as {name!r}: choose from {known}")
+        if name == "usdz":
+            require_usd()
 
 
 def export_mesh(mesh: Mesh, path: Path, *, size: float = 100.0) -> Path:
     """Write ``mesh`` in the format of ``path``'s suffix, whole or not at all; returns ``path``.
 
-    ``size`` is the longest side of an STL, in millimetres; the other formats keep the world's units.
+    A textured OBJ is three files: ``.mtl`` and ``.png`` are written beside it. ``size`` is the longest side of an
+    STL, in millimetres; the other formats keep the world's units.
 
     Raises:
         InputError: the suffix is unknown, the mesh is empty or not finite, ``size`` is not positive, or the
             folder cannot be written to.
+        MissingError: what writes the format is not installed.
     """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
@@ -41,103 +61,48 @@ def export_mesh(mesh: Mesh, path: Path, *, size: float = 100.0) -> Path:
         raise InputError("the mesh is empty or has vertices that are not finite: there is nothing to write")
     if not 0 < size < float("inf"):
         raise InputError(f"the size of an STL is a positive number of millimetres, not {size}")
-    with replacing(path) as temporary:
-        temporary.write_bytes(writer(mesh, size))
+    name = "-".join(path.stem.split())  # readers of OBJ end a name at a space
+    with ExitStack() as files:
+        for suffix, content in writer(mesh, name, size).items():
+            # Renamed when the stack unwinds, the last one first: so a file appears after what it needs.
+            place = path if suffix == path.suffix.lower() else path.with_name(name + suffix)
+            files.enter_context(replacing(place)).write_bytes(content)
     return path
 
 
-def _normals(mesh: Mesh) -> NDArray[np.float32]:
-    return vertex_normals(mesh.vertices, mesh.faces) if mesh.normals is None else mesh.normals
-
-
-def linear_colors(srgb: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Linear light in [0,1] of sRGB values in [0,1] (IEC 61966-2-1)."""
-    values = srgb.astype(np.float64).clip(0, 1)
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def _bytes_of_colors(mesh: Mesh) -> NDArray[np.uint8] | None:
-    return None if mesh.colors is None else (mesh.colors.clip(0, 1) * 255).round().astype(np.uint8)
-
-
-class _Buffer:
-    """The binary chunk of a glTF file, with the accessors that point into it."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
-
-    def add(self, values: NDArray[Any], component: int, kind: str, target: int, **extra: Any) -> int:
-        """Append an array, aligned to four bytes; returns the number of its accessor."""
-        content = values.tobytes()
-        self.views.append({"buffer": 0, "byteOffset": len(self.data), "byteLength": len(content), "target": target})
-        self.data += content + bytes(-len(content) % 4)
-        accessor = {"bufferView": len(self.views) - 1, "componentType": component, "count": len(values), "type": kind}
-        self.accessors.append(accessor | extra)
-        return len(self.accessors) - 1
-
-
-def _gltf_attributes(mesh: Mesh, buffer: _Buffer) -> dict[str, int]:
-    low, high = (bound.tolist() for bound in (mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)))
-    positions = mesh.vertices.astype("<f4")
-    attributes = {
-        "POSITION": buffer.add(positions, FLOAT, "VEC3", ARRAY_BUFFER, min=low, max=high),
-        "NORMAL": buffer.add(_normals(mesh).astype("<f4"), FLOAT, "VEC3", ARRAY_BUFFER),
-    }
-    if mesh.colors is not None:
-        # glTF's vertex colours are linear: 8 bits would show bands in the dark. Alpha keeps each at 8 bytes.
-        rgba = np.concatenate([linear_colors(mesh.colors), np.ones((len(mesh.colors), 1))], axis=1)
-        shorts = (rgba * 65535).round().astype("<u2")
-        attributes["COLOR_0"] = buffer.add(shorts, UNSIGNED_SHORT, "VEC4", ARRAY_BUFFER, normalized=True)
-    return attributes
-
-
-def _glb(mesh: Mesh, _size: float) -> bytes:
-    """Binary glTF 2.0: one mesh with normals and linear vertex colours, one rough dielectric material."""
-    buffer = _Buffer()
-    attributes = _gltf_attributes(mesh, buffer)
-    short = len(mesh.vertices) < 65535
-    component, kind = (UNSIGNED_SHORT, "<u2") if short else (UNSIGNED_INT, "<u4")
-    indices = buffer.add(mesh.faces.astype(kind).ravel(), component, "SCALAR", ELEMENT_ARRAY_BUFFER)
-    surface = {"baseColorFactor": [1, 1, 1, 1], "metallicFactor": 0, "roughnessFactor": 0.9}
-    primitive = {"attributes": attributes, "indices": indices, "material": 0, "mode": TRIANGLES}
-    document = {
-        "asset": {"version": "2.0", "generator": "dreampgc"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [primitive]}],
-        "materials": [{"pbrMetallicRoughness": surface, "doubleSided": False}],
-        "buffers": [{"byteLength": len(buffer.data)}],
-        "bufferViews": buffer.views,
-        "accessors": buffer.accessors,
-    }
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    chunks = struct.pack("<I4s", len(text), b"JSON") + text
-    chunks += struct.pack("<I4s", len(buffer.data), b"BIN\0") + bytes(buffer.data)
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
-
-
-def _obj(mesh: Mesh, _size: float) -> bytes:
-    """Wavefront OBJ with normals; colours follow the positions, in sRGB, as MeshLab and Blender read them."""
-    columns = mesh.vertices if mesh.colors is None else np.hstack([mesh.vertices, mesh.colors.clip(0, 1)])
+def _obj(mesh: Mesh, name: str) -> dict[str, bytes]:
+    """Wavefront OBJ with normals and its texture; where there is none, sRGB colours follow the positions."""
+    texture = mesh.texture
     lines = ["# dreampgc"]
+    corners = np.stack([mesh.faces, mesh.faces], axis=-1)
+    columns = mesh.vertices
+    if texture is not None:
+        lines.append(f"mtllib {name}.mtl")
+        # OBJ's v points up.
+        lines += [f"vt {u:.6f} {1 - v:.6f}" for u, v in texture.coordinates.tolist()]
+        corners = np.stack([mesh.faces, texture.corners, mesh.faces], axis=-1)
+    elif mesh.colors is not None:
+        columns = np.hstack([mesh.vertices, mesh.colors.clip(0, 1)])
     lines += ["v " + " ".join(f"{value:.7g}" for value in row) for row in columns.tolist()]
-    lines += [f"vn {x:.5f} {y:.5f} {z:.5f}" for x, y, z in _normals(mesh).tolist()]
-    lines += [f"f {a}//{a} {b}//{b} {c}//{c}" for a, b, c in (mesh.faces + 1).tolist()]
-    return ("\n".join(lines) + "\n").encode("ascii")
+    lines += [f"vn {x:.5f} {y:.5f} {z:.5f}" for x, y, z in normals_of(mesh).tolist()]
+    between = "//" if texture is None else "/"
+    lines += [] if texture is None else ["usemtl surface"]
+    lines += ["f " + " ".join(between.join(map(str, c)) for c in face) for face in (corners + 1).tolist()]
+    files = {".obj": os.fsencode("\n".join(lines) + "\n")}
+    if texture is not None:
+        material = f"newmtl surface\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {name}.png\n"
+        files |= {".mtl": os.fsencode(material), ".png": encode_png(texture.image)}
+    return files
 
 
-def _ply(mesh: Mesh, _size: float) -> bytes:
+def _ply(mesh: Mesh) -> bytes:
     """Binary little-endian PLY with normals and, where there are any, colours in 8-bit sRGB."""
     names = ["x", "y", "z", "nx", "ny", "nz"]
     fields = [(name, "<f4") for name in names]
-    columns: list[NDArray[Any]] = [*mesh.vertices.T, *_normals(mesh).T]
+    columns: list[NDArray[Any]] = [*mesh.vertices.T, *normals_of(mesh).T]
     properties = [f"property float {name}" for name in names]
-    colors = _bytes_of_colors(mesh)
-    if colors is not None:
+    if mesh.colors is not None:
+        colors = (mesh.colors.clip(0, 1) * 255).round().astype(np.uint8)
         fields += [(name, "u1") for name in ("red", "green", "blue")]
         columns += [*colors.T]
         properties += [f"property uchar {name}" for name in ("red", "green", "blue")]
@@ -165,5 +130,11 @@ def _stl(mesh: Mesh, size: float) -> bytes:
     return b"dreampgc, millimetres, +z up".ljust(80, b"\0") + struct.pack("<I", len(records)) + records.tobytes()
 
 
-#: Suffix to writer: ``(mesh, longest side of an STL in millimetres)`` to the file's content.
-WRITERS: dict[str, Callable[[Mesh, float], bytes]] = {".glb": _glb, ".obj": _obj, ".ply": _ply, ".stl": _stl}
+#: Suffix to writer.
+WRITERS: dict[str, Writer] = {
+    ".glb": lambda mesh, _name, _size: {".glb": glb_bytes(mesh)},
+    ".obj": lambda mesh, name, _size: _obj(mesh, name),
+    ".ply": lambda mesh, _name, _size: {".ply": _ply(mesh)},
+    ".stl": lambda mesh, _name, size: {".stl": _stl(mesh, size)},
+    ".usdz": lambda mesh, _name, _size: {".usdz": usdz_bytes(mesh)},
+}

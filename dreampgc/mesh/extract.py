@@ -175,7 +175,6 @@ def extract_mesh(
     level: float | Literal["auto"] = "auto",
     faces: int | None = None,
     smoothing: int = 8,
-    colour_fn: PointFunction | None = None,
     occupied: Tensor | None = None,
     elevation: tuple[float, float] = (-15.0, 75.0),
     bound: float = 1.0,
@@ -183,10 +182,9 @@ def extract_mesh(
 ) -> Mesh:
     """The mesh of a density field over ``[-bound, bound]^3``: one closed manifold of at most ``faces`` faces.
 
-    ``density_fn`` takes ``[N,3]`` positions to ``[N]`` densities per world unit, ``colour_fn`` to ``[N,3]``
-    sRGB in [0,1]. ``level`` "auto" cuts where a volume renderer shows the surface (`visible_level`),
-    ``smoothing`` counts Taubin iterations, ``occupied`` is as in `sample_volume`. What cameras cannot see from
-    elevations in the range ``elevation`` (degrees) becomes solid.
+    ``density_fn`` takes ``[N,3]`` positions to ``[N]`` densities per world unit. ``level`` "auto" cuts where a
+    volume renderer shows the surface (`visible_level`), ``smoothing`` counts Taubin iterations, ``occupied`` is as
+    in `sample_volume`. What cameras cannot see from elevations in the range ``elevation`` (degrees) becomes solid.
 
     Raises:
         InputError: there is no surface at that level.
@@ -199,15 +197,12 @@ def extract_mesh(
     ratio = np.maximum(ratio, np.log(DARK / np.maximum(light, 1e-6)).clip(-BAND, BAND))
     blurred = np.asarray(ndimage.gaussian_filter(ratio, BLUR, mode="nearest"), dtype=np.float32)
     mesh = _finished(blurred, bound, faces, smoothing)
-    if len(mesh.faces) == 0:
+    if density.max() <= cut or len(mesh.faces) == 0:
         raise InputError(
             f"no surface at density level {cut:.3g}: densities reach {density.max():.3g}; "
             "use the automatic level, a finer mesh resolution, or train for more steps"
         )
-    if colour_fn is None:
-        return mesh
-    inset = bound / (resolution - 1)
-    return replace(mesh, colors=vertex_colors(mesh, colour_fn, inset=inset, device=device))
+    return mesh
 
 
 def extract_sdf_mesh(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from dreampgc.types import Mesh
+
 Vertices = NDArray[np.float32]
 Faces = NDArray[np.int64]
 
@@ -216,3 +218,8 @@ def vertex_normals(vertices: Vertices, faces: Faces) -> NDArray[np.float32]:
     length = np.linalg.norm(total, axis=1, keepdims=True)
     # A vertex whose faces cancel out has no normal; any unit vector will do.
     return np.where(length > 1e-12, total / np.maximum(length, 1e-12), [0.0, 1.0, 0.0]).astype(np.float32)
+
+
+def normals_of(mesh: Mesh) -> NDArray[np.float32]:
+    """The mesh's own normals ``[V,3]``, or those that its faces give it."""
+    return vertex_normals(mesh.vertices, mesh.faces) if mesh.normals is None else mesh.normals

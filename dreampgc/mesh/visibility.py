@@ -34,7 +34,8 @@ def best_light(density: Volume, bound: float, elevation: tuple[float, float]) ->
     fine = torch.from_numpy(density)[None, None]
     coarse = functional.interpolate(fine, (SIDE,) * 3, mode="trilinear", align_corners=True)
     least = torch.ones(1, 1, SIDE, SIDE, SIDE)
-    for tilt in np.linspace(*np.radians(elevation), ELEVATIONS):
+    low, high = (math.radians(angle) for angle in elevation)
+    for tilt in np.linspace(low, high, ELEVATIONS):
         for turn in np.arange(AZIMUTHS) * (2 * math.pi / AZIMUTHS):
             least = torch.minimum(least, _lost_light(coarse, bound, _camera_axes(float(turn), float(tilt))))
     lost = functional.interpolate(least, density.shape, mode="trilinear", align_corners=True)

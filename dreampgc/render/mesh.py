@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from dreampgc.cameras import Views
 from dreampgc.render.shading import Shading, needs_normals
-from dreampgc.types import Mesh, RenderOutput
+from dreampgc.types import Mesh, RenderOutput, Texture
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -138,8 +138,27 @@ def _surface(
 
     normals = _face_normals(mesh, faces) if mesh.normals is None else interpolated(mesh.normals)
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    colors = np.full((len(faces), 3), CLAY) if mesh.colors is None else interpolated(mesh.colors)
+    if mesh.texture is not None:
+        colors = _looked_up(mesh.texture, faces, weights)
+    else:
+        colors = np.full((len(faces), 3), CLAY) if mesh.colors is None else interpolated(mesh.colors)
     return samples, 1 / inverse_depth, normals, colors
+
+
+def _looked_up(texture: Texture, faces: Integers, weights: NDArray[np.float32]) -> Floats:
+    """Bilinear sRGB colours ``[P,3]`` of the texture at barycentric ``weights`` ``[P,3]`` in ``faces`` ``[P]``."""
+    size = len(texture.image)
+    corners = texture.coordinates[texture.corners[faces]]
+    places = np.einsum("pk,pkc->pc", weights, corners) * size - 0.5
+    first = np.floor(places).astype(np.int64)
+    right, down = (places - first)[:, :1], (places - first)[:, 1:]
+
+    def texel(columns: int, rows: int) -> NDArray[np.uint8]:
+        u, v = (first + np.array([columns, rows])).clip(0, size - 1).T
+        return texture.image[v, u]
+
+    upper, lower = (texel(0, row) * (1 - right) + texel(1, row) * right for row in (0, 1))
+    return (upper * (1 - down) + lower * down) / 255
 
 
 def _shade(colors: Floats, normals: Floats, axes: Floats, shading: Shading) -> Floats:
@@ -189,9 +208,9 @@ def render_mesh(
 ) -> RenderOutput:
     """Images of ``mesh`` in sRGB over ``background`` (``[3]``, ``[3,H,W]`` or, left out, the studio's), on the CPU.
 
-    Normals are smooth where the mesh has them, else flat; faces seen from behind are not drawn. Opacity,
-    depth and normals are those of the pixel centres for ``supersampling`` 1, and averages over the
-    samples that hit the mesh otherwise.
+    Normals are smooth where the mesh has them, else flat; colours are the texture's, else the vertices'; faces
+    seen from behind are not drawn. Opacity, depth and normals are those of the pixel centres for
+    ``supersampling`` 1, and averages over the samples that hit the mesh otherwise.
     """
     needs_normals(shading)  # refuses unknown names
     backdrop = studio_background(height, width) if background is None else background.cpu().float()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import trimesh
 
-from dreampgc import pipeline
+from dreampgc import exporting
 from dreampgc.console import Console
 from dreampgc.images import Frame, to_frames
 from dreampgc.metrics.appearance import AttributeLibrary
@@ -77,8 +77,7 @@ def read_mesh(run: Run) -> Mesh:
     """The run's mesh as a user gets it, with exact vertex colours."""
     path = run.path / "mesh.ply"
     if not path.exists():
-        nothing = dict.fromkeys(("resolution", "faces", "texture_size", "output", "checkpoint"))
-        pipeline.export(run.path, formats=["ply"], console=Console(quiet=True), **nothing)
+        exporting.export(run.path, formats=["ply"], console=Console(quiet=True))
     loaded: Any = trimesh.load_mesh(path, process=False)
     colors = loaded.visual.vertex_colors[:, :3].astype("float32") / 255
     normals = np.array(loaded.vertex_normals, dtype="float32")

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreampgc import pipeline
+from dreampgc import exporting, pipeline
 from dreampgc.config import RunConfig, load_config
 from dreampgc.console import Console
 from dreampgc.errors import InputError, Interrupted
@@ -162,4 +162,4 @@ def test_the_run_s_result_is_its_image_and_no_mesh(directory: Path, tmp_path: Pa
     assert Run(run).record["task"] == "image2d"
     assert not list(run.glob("mesh.*"))
     with pytest.raises(InputError, match="has no mesh: its task is image2d"):
-        pipeline.turntable(run, output=None, console=QUIET)
+        exporting.turntable(run, output=None, console=QUIET)
