@@ -16,25 +16,21 @@ import functools
 import json
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from evaluation.measuring import Instruments, read_mesh, strip
+from evaluation.report import Row, details, summary
+from evaluation.tasks import Task, parse_variants, read_prompts
 from PIL import Image
 
-sys.path[:0] = [str(Path(__file__).parent)]
-
-from evaluation.measuring import Instruments, read_mesh, strip  # noqa: E402
-from evaluation.report import Row, details, summary  # noqa: E402
-from evaluation.tasks import Task, parse_variants, read_prompts  # noqa: E402
-
-from dreampgc.errors import DreamError  # noqa: E402
-from dreampgc.files import replacing  # noqa: E402
-from dreampgc.images import labelled_grid, save_image  # noqa: E402
-from dreampgc.world.objects import Caption  # noqa: E402
+from dreampgc.errors import DreamError
+from dreampgc.files import replacing
+from dreampgc.images import labelled_grid, save_image
+from dreampgc.world.objects import Caption
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -69,8 +65,9 @@ def evaluate(task: Task, cache: Path) -> Row:
         run = task.run()
     except DreamError as error:
         return row | {"error": str(error)}
-    values = instruments(cache).measure(run)
-    save_image(task.path / "sides.png", strip(read_mesh(run)))
+    mesh = read_mesh(run)
+    values = instruments(cache).measure(run, mesh)
+    save_image(task.path / "sides.png", strip(mesh))
     with replacing(measured) as temporary:
         temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
     return row | values

@@ -15,15 +15,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
-import trimesh
+from evaluation.measuring import load_ply
 
 from dreampgc.cameras import orbit_views
 from dreampgc.images import Frame, labelled_grid, save_image, to_frames
 from dreampgc.render.mesh import render_mesh
 from dreampgc.runs import Run
-from dreampgc.types import Mesh
 
 
 def make(prompt: str, folder: Path, options: Sequence[str]) -> None:
@@ -39,13 +37,6 @@ def make(prompt: str, folder: Path, options: Sequence[str]) -> None:
     print(f"{prompt}: {'done' if code == 0 else f'exit code {code}'}", flush=True)
 
 
-def load_mesh(path: Path) -> Mesh:
-    """A ``mesh.ply`` with vertex colours and normals."""
-    loaded: Any = trimesh.load_mesh(path, process=False)
-    colors = loaded.visual.vertex_colors[:, :3].astype("float32") / 255
-    return Mesh(loaded.vertices.astype("float32"), loaded.faces.astype("int64"), colors, loaded.vertex_normals.copy())
-
-
 def draw(folders: list[Path], prompts: list[str], size: int) -> Frame:
     """Eight views of each run's mesh, exported anew; a run without a mesh ends the drawing with an error."""
     frames, labels = [], []
@@ -53,7 +44,7 @@ def draw(folders: list[Path], prompts: list[str], size: int) -> Frame:
         subprocess.run(
             [sys.executable, "-m", "dreampgc", "export", str(folder), "--format", "ply", "--quiet"], check=True
         )
-        mesh = load_mesh(folder / "mesh.ply")
+        mesh = load_ply(folder / "mesh.ply")
         frames += list(to_frames(render_mesh(mesh, orbit_views(8, elevation=20.0), height=size, width=size).image))
         labels += [prompt, *[""] * 7]
     return labelled_grid(frames, labels, columns=8)

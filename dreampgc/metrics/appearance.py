@@ -18,15 +18,16 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional
 
+from dreampgc.metrics.memory import remembered
 from dreampgc.metrics.pictures import (
     SIZE,
     Subject,
     blurred,
     evaluation_views,
+    fingerprint,
     item_of,
     lab_colours,
     one_light,
-    remembered,
     softened,
     solid_pixels,
 )
@@ -180,7 +181,9 @@ class AttributeLibrary:
         if (key := (kind, tuple(worn))) not in self._known:
             items = [item_of(kind, seed) for seed in self._seeds]
             settings = (FORMAT, self._size, len(self.views), CLOUD, MATCHED, list(worn))
-            arrays = remembered(self._cache, f"{kind} paints", items, settings, lambda: self._made(kind, worn))
+            arrays = remembered(
+                self._cache, f"{kind} paints", fingerprint(items, settings), lambda: self._made(kind, worn)
+            )
             self._known[key] = Wardrobe(**arrays)
         return self._known[key]
 

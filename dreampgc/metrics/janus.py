@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from dreampgc.metrics.memory import remembered
 from dreampgc.metrics.pictures import (
     QUARTERS,
     SIZE,
     Subject,
     blurred,
     evaluation_views,
+    fingerprint,
     item_of,
     lab_colours,
     one_light,
-    remembered,
     softened,
     solid_pixels,
 )
@@ -140,7 +141,7 @@ class FrontLibrary:
         if asked not in self._known:
             items = [item_of(asked, seed) for seed in self._seeds]
             settings = (FORMAT, self._size)
-            arrays = remembered(self._cache, f"{asked} fronts", items, settings, lambda: self._made(asked))
+            arrays = remembered(self._cache, f"{asked} fronts", fingerprint(items, settings), lambda: self._made(asked))
             self._known[asked] = Truths(**arrays)
         return self._known[asked]
 

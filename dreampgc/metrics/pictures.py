@@ -7,18 +7,14 @@ so that the two compare as they are.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from dreampgc.cameras import Views, fixed_views
-from dreampgc.files import replacing
 from dreampgc.types import RenderOutput
 from dreampgc.world import render, textures
 from dreampgc.world import scene as scenes
@@ -137,25 +133,7 @@ def softened(pictures: RenderOutput, times: int) -> RenderOutput:
     return RenderOutput(image * mask + 1 - mask, mask, pictures.depth, pictures.normals, {})
 
 
-def remembered(
-    cache: Path,
-    label: str,
-    items: Sequence[Item | Pair],
-    settings: object,
-    make: Callable[[], dict[str, NDArray[np.float32]]],
-) -> dict[str, NDArray[np.float32]]:
-    """The arrays that ``make`` gives, read from the folder ``cache`` if they were made before.
-
-    The file's name holds a digest of the items' parts, of ``settings`` and of the code that paints and lights them,
-    so that the file of another world is never read.
-    """
+def fingerprint(items: Sequence[Item | Pair], settings: object) -> object:
+    """What pictures of ``items`` depend on: their parts, ``settings``, and the code that paints and lights them."""
     code = [Path(str(module.__file__)).read_bytes() for module in (render, scenes, textures)]
-    made_of = repr((settings, COLOURS, [sculpt(item) for item in items], items, code))
-    path = cache / f"{label.replace(' ', '-')}.{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.npz"
-    if not path.exists():
-        arrays = make()
-        with replacing(path) as temporary:
-            np.savez_compressed(temporary, **arrays)  # pyright: ignore[reportArgumentType]
-        return arrays
-    with np.load(path) as stored:
-        return dict(stored)
+    return settings, COLOURS, [sculpt(item) for item in items], items, code

@@ -6,7 +6,6 @@ Solids are those of `metrics.solids`: meshes and ground truth are compared by th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from dreampgc.files import replacing
+from dreampgc.metrics.memory import Arrays, remembered
 from dreampgc.metrics.solids import SIDE, Floats, Solid, balanced, matched, object_solid, surface_points
 from dreampgc.world.objects import CARRIERS, CLASSES, HELD_OUT_SEED, Caption, make_object
 
@@ -188,20 +187,16 @@ class ShapeLibrary:
     def _read_or_make(self, kind: Caption) -> References:
         seeds = range(self._first_seed, self._first_seed + (self._pair_samples if kind.base else self._samples))
         objects = [(kind.name, seed, (kind.base.name, seed) if kind.base else None) for seed in seeds]
-        made_of = repr((FORMAT, self.side, PIXELS, [make_object(*one) for one in objects]))
-        digest = hashlib.sha256(made_of.encode()).hexdigest()[:16]
-        path = self.cache / f"{str(kind).replace(' ', '-')}.{digest}.npz"
-        if path.exists():
-            with np.load(path) as stored:
-                return References(stored["bits"], stored["descriptors"])
-        solids = [object_solid(*one, side=self.side) for one in objects]
-        made = References(
-            bits=np.stack([np.packbits(solid) for solid in solids]),
-            descriptors=np.stack([descriptor(solid) for solid in solids]),
-        )
-        with replacing(path) as temporary:
-            np.savez_compressed(temporary, bits=made.bits, descriptors=made.descriptors)
-        return made
+        made_of = FORMAT, self.side, PIXELS, [make_object(*one) for one in objects]
+
+        def make() -> Arrays:
+            solids = [object_solid(*one, side=self.side) for one in objects]
+            return {
+                "bits": np.stack([np.packbits(solid) for solid in solids]),
+                "descriptors": np.stack([descriptor(solid) for solid in solids]),
+            }
+
+        return References(**remembered(self.cache, str(kind), made_of, make))
 
 
 def _compared(solid: Solid, truth: Solid) -> Shape:

@@ -40,9 +40,9 @@ class Instruments:
         """All libraries, with ground truth kept in the folder ``cache``."""
         return cls(ShapeLibrary(cache), AttributeLibrary(cache), FrontLibrary(cache))
 
-    def measure(self, run: Run) -> Row:
-        """Everything about a finished run's mesh, and about its gradients."""
-        mesh, caption = read_mesh(run), Caption.parse(run.config.prompt)
+    def measure(self, run: Run, mesh: Mesh) -> Row:
+        """Everything about a finished run's ``mesh``, and about its gradients."""
+        caption = Caption.parse(run.config.prompt)
         return {
             **self._shape(mesh, caption),
             **self._looks(look_at(mesh), caption),
@@ -68,7 +68,7 @@ class Instruments:
         return {
             "attribute_right": asked == found if asked else None,
             "attribute_found": " on ".join(found),
-            "colour_error": self.attributes.colour_error(pictures, caption),
+            "colour_error": self.attributes.colour_error(pictures, fitted),
             "janus": self.fronts.is_janus(quarters(pictures), fitted) if judged else None,
         }
 
@@ -78,6 +78,11 @@ def read_mesh(run: Run) -> Mesh:
     path = run.path / "mesh.ply"
     if not path.exists():
         exporting.export(run.path, formats=["ply"], console=Console(quiet=True))
+    return load_ply(path)
+
+
+def load_ply(path: Path) -> Mesh:
+    """A mesh with vertex colours and normals."""
     loaded: Any = trimesh.load_mesh(path, process=False)
     colors = loaded.visual.vertex_colors[:, :3].astype("float32") / 255
     normals = np.array(loaded.vertex_normals, dtype="float32")

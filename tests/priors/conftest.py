@@ -14,6 +14,17 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel
 
+#: A UNet of two levels, as small as diffusers builds them.
+TINY_UNET: dict[str, Any] = {
+    "sample_size": 4,
+    "block_out_channels": (8, 16),
+    "layers_per_block": 1,
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    "cross_attention_dim": 16,
+    "norm_num_groups": 4,
+}
+
 
 def write_tokenizer(directory: Path, pad: str = "<|endoftext|>") -> int:
     """A CLIP tokenizer that knows single letters; returns the size of its vocabulary."""
@@ -48,17 +59,7 @@ def write_tiny_model(directory: Path, prediction_type: str = "epsilon", unet: di
         bos_token_id=words - 2,
         eos_token_id=words - 1,
     )
-    settings: dict[str, Any] = {
-        "sample_size": 4,
-        "block_out_channels": (8, 16),
-        "layers_per_block": 1,
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        "cross_attention_dim": 16,
-        "attention_head_dim": 4,
-        "norm_num_groups": 4,
-    }
-    denoiser = UNet2DConditionModel(**(settings | (unet or {})))
+    denoiser = UNet2DConditionModel(**(TINY_UNET | {"attention_head_dim": 4} | (unet or {})))
     vae = AutoencoderKL.from_config(
         {
             "block_out_channels": (4, 8, 8, 8),

@@ -15,7 +15,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from diffusers.schedulers.scheduling_pndm import PNDMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from tests.priors.conftest import write_tokenizer
+from tests.priors.conftest import TINY_UNET, write_tokenizer
 
 Family = Literal["sd15", "sd21", "sd21-v", "sdxl"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
@@ -84,16 +84,7 @@ def _sdxl(directory: Path) -> StableDiffusionXLPipeline:
 
 
 def _unet(family: Family) -> UNet2DConditionModel:
-    settings: dict[str, Any] = {
-        "sample_size": 4,
-        "block_out_channels": (8, 16),
-        "layers_per_block": 1,
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        "cross_attention_dim": 16,
-        "norm_num_groups": 4,
-    }
-    return UNet2DConditionModel(**(settings | _UNETS[family]))
+    return UNet2DConditionModel(**(TINY_UNET | _UNETS[family]))
 
 
 def _vae(**settings: Any) -> AutoencoderKL:
