@@ -1,7 +1,8 @@
-"""What all tests share: Hypothesis without deadlines, the mark of tests that need a GPU, and the embedded prior."""
+"""What tests share: Hypothesis without deadlines, the mark of tests that need a GPU, the embedded prior, a browser."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from dreampgc.priors.diffusion import DiffusionPrior
+    from tests.browser import Browser
 
 # Shared machines: single examples take what they take.
 settings.register_profile("dreampgc", deadline=None, max_examples=30)
@@ -30,3 +32,13 @@ def mini() -> DiffusionPrior:
     from dreampgc.priors.catalog import resolve  # seconds of imports, which most tests do without
 
     return resolve("mini").load()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium, started once; see `tests.browser`."""
+    from tests.browser import start
+
+    started = start(tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.driver.quit()
