@@ -29,6 +29,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 ALLOWED = {
     ("world", "cameras"),
     ("__main__", "cli"),
+    ("cli", "viewer"),
     ("files", "errors"),
     ("exporting", "trained"),
     ("pipeline", "exporting"),

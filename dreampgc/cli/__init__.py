@@ -31,6 +31,7 @@ from dreampgc.cli.options import (
     require_positive,
 )
 from dreampgc.cli.priors import app as priors_app
+from dreampgc.cli.study import study
 from dreampgc.console import Console, age, lenient_streams
 from dreampgc.errors import DreamError, InputError, Interrupted
 
@@ -111,6 +112,7 @@ def text(
 
 app.command()(compare)
 app.command()(export)
+app.command()(study)
 
 
 @app.command()
