@@ -10,7 +10,7 @@ from typing import Literal
 from dreampgc.cameras import Views, orbit_views
 from dreampgc.config import RunConfig, changed
 from dreampgc.console import Console
-from dreampgc.errors import InputError
+from dreampgc.errors import InputError, NewerError
 from dreampgc.images import Frame, check_animation, save_animation, to_frames
 from dreampgc.mesh.colours import seen_colors
 from dreampgc.mesh.export import check_formats, export_mesh
@@ -20,7 +20,7 @@ from dreampgc.mesh.texture import bake_texture
 from dreampgc.render.mesh import render_mesh
 from dreampgc.render.shading import Shading
 from dreampgc.runs import Run
-from dreampgc.trained import config_of, load_field
+from dreampgc.trained import TrainedField, config_of, load_field
 from dreampgc.types import Mesh
 
 #: What a turntable shows.
@@ -72,7 +72,7 @@ def export(
     asked = {key: value for key, value in asked.items() if value is not None}
     config = changed(config, asked)
     if asked or checkpoint is not None:
-        mesh = _made_mesh(run, config, lost, checkpoint, console)
+        mesh = mesh_of(_field(run, config, lost, checkpoint, console), config)
     else:
         mesh = _best_mesh(run, config, lost, console)
     stem = "mesh" if checkpoint is None else f"mesh-{checkpoint:06d}"
@@ -115,34 +115,38 @@ def _configuration(run: Run) -> tuple[RunConfig, InputError | None]:
     """The run's configuration; where it or the record cannot be read, the defaults, and why."""
     try:
         if (run.path / "run.json").exists():
-            run.record  # noqa: B018 - refuses a newer version's
+            run.record  # noqa: B018 - read for its errors
         return config_of(run), None
+    except NewerError:
+        raise
     except InputError as error:
         return RunConfig(prompt=run.path.name), error
 
 
-def _made_mesh(run: Run, config: RunConfig, lost: InputError | None, checkpoint: int | None, console: Console) -> Mesh:
-    """The mesh of a checkpoint's field, unless what is needed for it was found lost already."""
+def _field(run: Run, config: RunConfig, lost: InputError | None, step: int | None, console: Console) -> TrainedField:
+    """The field of a checkpoint, unless what is needed for it was found lost already."""
     if lost is not None:
         raise lost
-    return make_mesh(run, config, checkpoint, console)
+    return load_field(run, config, step, console)
 
 
 def _best_mesh(run: Run, config: RunConfig, lost: InputError | None, console: Console) -> Mesh:
-    """The mesh of the newest field; where it cannot be made any more, the one that the run left behind."""
+    """The mesh of the newest field; where there is no field any more, the one that the run left behind."""
     try:
-        return _made_mesh(run, config, lost, None, console)
+        trained = _field(run, config, lost, None, console)
+    except NewerError:
+        raise
     except InputError as error:
         place = run.path / "mesh.glb"
         if not place.is_file():
             raise
         console.warn(f"{error}; taking {place} as it is")
         return read_glb(place)
+    return mesh_of(trained, config)
 
 
-def make_mesh(run: Run, config: RunConfig, checkpoint: int | None, console: Console) -> Mesh:
-    """The mesh of a checkpoint's field (the newest good one by default), coloured, textured if ``config`` says so."""
-    trained = load_field(run, config, checkpoint, console)
+def mesh_of(trained: TrainedField, config: RunConfig) -> Mesh:
+    """The mesh of a field, coloured, textured if ``config`` says so. Raises InputError where the field is empty."""
     settings = config.mesh
     mesh = extract_mesh(
         trained.density,

@@ -25,7 +25,7 @@ from typing import Any
 
 import dreampgc
 from dreampgc.config import RunConfig, from_toml, to_toml
-from dreampgc.errors import DreamError, InputError, Interrupted
+from dreampgc.errors import DreamError, InputError, Interrupted, NewerError
 from dreampgc.files import replacing
 
 #: Version of the run folder's layout; a newer one is refused.
@@ -64,7 +64,7 @@ class Run:
         if not isinstance(record, dict) or not isinstance(record.get("format"), int):
             raise InputError(f"{self.path / 'run.json'} is damaged: it is not the record of a run")
         if record["format"] > FORMAT:
-            raise InputError(f"{self.path} was made by a newer dreampgc (run format {record['format']}, not {FORMAT})")
+            raise NewerError(f"{self.path} was made by a newer dreampgc (run format {record['format']}, not {FORMAT})")
         return record
 
     @property

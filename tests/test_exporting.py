@@ -218,9 +218,3 @@ def test_a_cut_mesh_is_not_taken(capsys: pytest.CaptureFixture[str], run: Path) 
     (run / "mesh.glb").write_bytes((run / "mesh.glb").read_bytes()[:-100])
     assert run_command(["export", str(run)]) == 2
     assert "not a whole GLB file" in capsys.readouterr().err
-
-
-def test_what_a_newer_version_recorded_is_not_made_anew(capsys: pytest.CaptureFixture[str], run: Path) -> None:
-    Run(run).update(format=99)
-    lose(run, "mesh.glb")
-    assert "newer dreampgc" in refused(capsys, "export", str(run))

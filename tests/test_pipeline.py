@@ -245,6 +245,7 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(
 def test_a_run_without_a_good_checkpoint_is_refused(capsys: pytest.CaptureFixture[str], run: Path) -> None:
     for file in run.glob("checkpoints/*/state.json"):
         file.write_text("{")
+    (run / "mesh.glb").unlink()  # which export and render would take as it is
     for line in (["export", str(run)], ["render", str(run)], ["text", "--resume", str(run)]):
         assert run_command([*line, "--quiet"]) == 2
         assert "can be read" in capsys.readouterr().err.splitlines()[-1]
