@@ -12,7 +12,7 @@ import torch
 from dreampgc.config import RunConfig
 from dreampgc.console import Console
 from dreampgc.errors import InputError
-from dreampgc.exporting import make_mesh, save_turntable
+from dreampgc.exporting import mesh_of, save_turntable
 from dreampgc.guidance.schedule import Schedule
 from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.images import save_image
@@ -25,7 +25,7 @@ from dreampgc.stages import image2d
 from dreampgc.stages.image2d import Image2dStage
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.nerf import NerfStage, NerfState, renders_latents
-from dreampgc.trained import build_modules, config_of, resolve_device
+from dreampgc.trained import build_modules, config_of, load_field, resolve_device
 
 
 def create(config: RunConfig, output: Path | None, console: Console) -> Path:
@@ -136,7 +136,7 @@ def train(run: Run, config: RunConfig, load: Callable[[], Prior], console: Conso
 def _write_mesh(run: Run, config: RunConfig, timings: MutableMapping[str, float], console: Console) -> None:
     """Mesh and turntable of the newest checkpoint, into the run folder."""
     with _timed(timings, "mesh"):
-        mesh = make_mesh(run, config, None, console)
+        mesh = mesh_of(load_field(run, config, None, console), config)
         for suffix in config.mesh.formats:
             console.info(f"wrote {export_mesh(mesh, run.path / f'mesh.{suffix}')}")
     with _timed(timings, "turntable"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +34,26 @@ def mini() -> DiffusionPrior:
     from dreampgc.priors.catalog import resolve  # seconds of imports, which most tests do without
 
     return resolve("mini").load()
+
+
+@pytest.fixture(scope="session")
+def finished(mini: DiffusionPrior, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three steps from text to turntable, not to be changed."""
+    from dreampgc import pipeline
+    from dreampgc.console import Console
+    from dreampgc.priors.catalog import PriorSource
+    from tests.small_runs import small_config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PriorSource, "load", lambda source, device, dtype=None: mini)
+        folder = tmp_path_factory.mktemp("finished") / "run"
+        return pipeline.create(small_config(loop__steps=3), folder, Console(quiet=True))
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return shutil.copytree(finished, tmp_path / "run")
 
 
 @pytest.fixture(scope="session")

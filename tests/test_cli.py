@@ -116,12 +116,16 @@ def test_resume(pipeline: Pipeline, run: Run) -> None:
 
 def test_export_and_render_take_the_newest_run(pipeline: Pipeline, run: Run) -> None:
     assert run_command(["export", "--format", "obj", "--format", "stl", "--faces", "900", "--output", "x.obj"]) == 0
-    assert run_command(["render", "--output", "x.gif"]) == 0
+    look = ["--mode", "depth", "--resolution", "64", "--frames", "5", "--elevation", "-20"]
+    assert run_command(["render", "--output", "x.gif", *look]) == 0
     (_, positional, options), (_, where, turntable) = pipeline.calls
     assert positional == where == (run.path,)
     assert (options["formats"], options["faces"], options["resolution"]) == (["obj", "stl"], 900, None)
     assert options["output"] == Path("x.obj")
-    assert turntable["output"] == Path("x.gif")
+    assert turntable.pop("console")
+    assert turntable == {
+        "output": Path("x.gif"), "mode": "depth", "resolution": 64, "frames": 5, "elevation": -20.0,
+    }  # fmt: skip
 
 
 def test_export_takes_lists_of_formats_and_checkpoints_by_step_or_by_folder(pipeline: Pipeline, run: Run) -> None:
@@ -220,6 +224,8 @@ def test_bad_comparisons_are_one_sentence_and_exit_code_2(
         (["export", "runs/checkpoints/step-000200", "--checkpoint", "3"], "names a checkpoint already"),
         (["export", "--size-mm", "nan"], "--size-mm"),
         (["render", "nowhere"], "nowhere"),
+        (["render", "--frames", "0"], "--frames"),
+        (["render", "--mode", "xray"], "xray"),
         (["paint"], "paint"),
         (["priors", "paint"], "paint"),
     ],

@@ -24,13 +24,13 @@ from dreampgc.cli.options import (
     Preset,
     Prior,
     Quiet,
-    RunArgument,
     Seed,
     Steps,
     family,
     require_positive,
 )
 from dreampgc.cli.priors import app as priors_app
+from dreampgc.cli.render import render
 from dreampgc.cli.study import study
 from dreampgc.console import Console, age, lenient_streams
 from dreampgc.errors import DreamError, InputError, Interrupted
@@ -112,28 +112,8 @@ def text(
 
 app.command()(compare)
 app.command()(export)
+app.command()(render)
 app.command()(study)
-
-
-@app.command()
-def render(
-    run: RunArgument = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="turntable.webp|.webm|.gif", help="Where to write; the suffix decides.")
-    ] = None,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
-    """Write a turntable of a run."""
-    from dreampgc.runs import open_run
-
-    console = Console(quiet=quiet, json=json)
-    source = open_run(run).path
-    from dreampgc import exporting
-
-    path = exporting.turntable(source, output=output, console=console)
-    console.info(f"wrote {path}")
-    console.event("file", path=path)
 
 
 @app.command()
