@@ -184,8 +184,8 @@ class Application:
         if path is None:
             raise Refused(404, "There is no such model.")
         try:
-            return Response(200, "model/gltf-binary", anonymous_glb(path.read_bytes()), age=600)
-        except (OSError, InputError):
+            return Response(200, "model/gltf-binary", anonymous_glb(path), age=600)
+        except InputError:
             raise Refused(404, "This model is gone or damaged.") from None
 
     def _next(self, voter: str) -> Response:

@@ -65,7 +65,7 @@ def read_questions(folder: Path, warn: Callable[[str], None], methods: Sequence[
     questions = []
     for key in sorted({key for meshes in found.values() for key in meshes}):
         if missing := [method for method, meshes in found.items() if key not in meshes]:
-            warn(f"{key} is left out: there is no mesh of it by {', '.join(missing)}")
+            warn(f"left out: {key} has no mesh by {', '.join(missing)}")
             continue
         prompt = next(iter(found.values()))[key].prompt
         questions.append(Question(key, prompt, {method: meshes[key].path for method, meshes in found.items()}))
@@ -88,12 +88,12 @@ def _read_methods(folder: Path, warn: Callable[[str], None], methods: Sequence[s
         meshes: dict[str, _Found] = {}
         for one in _meshes(folder / method, warn):
             if one.key in meshes:  # names begin with dates: the last one is the newest
-                warn(f"{meshes[one.key].path} is left out: {one.path} has the same prompt")
+                warn(f"left out: {meshes[one.key].path} has the same prompt as {one.path}")
             meshes[one.key] = one
         if meshes:
             found[method] = meshes
         else:
-            warn(f"{method} is left out: there is no mesh in it")
+            warn(f"left out: {method} holds no mesh")
     return found
 
 
@@ -109,10 +109,10 @@ def _meshes(method: Path, warn: Callable[[str], None]) -> Iterator[_Found]:
             prompt = recorded or _words(result.name.removesuffix(".glb"))
             # A method's own name is no prompt, and would tell voters which it is.
             if (result == method and not recorded) or not f"{place}{prompt}".isprintable():
-                raise InputError("nothing says what its prompt is")
+                raise InputError(f"nothing says what the prompt of {path} is")
             check_glb(path)
         except InputError as error:
-            warn(f"{path} is left out: {error}")
+            warn(f"left out: {error}")
             continue
         yield _Found(place, prompt, path)
 

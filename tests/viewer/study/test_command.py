@@ -98,7 +98,7 @@ def test_bad_input_is_refused(
 def test_what_is_left_out_is_told(folder: Path) -> None:
     (folder / "vae" / "a-red-chair.glb").unlink()
     with running(folder) as (process, event):
-        assert event == {"event": "warning", "message": "a-red-chair is left out: there is no mesh of it by vae"}
+        assert event == {"event": "warning", "message": "left out: a-red-chair has no mesh by vae"}
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["event"] == "serving"
         process.send_signal(signal.SIGINT)

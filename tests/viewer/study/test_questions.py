@@ -94,7 +94,7 @@ def test_prompts_that_a_method_lacks_are_left_out_and_said(tmp_path: Path) -> No
     (folder / "latent" / "a-red-chair.glb").unlink()
     questions, notes = read(folder)
     assert [question.key for question in questions] == ["a-stone-castle", "a-wooden-car"]
-    assert notes == ["a-red-chair is left out: there is no mesh of it by latent, vae"]
+    assert notes == ["left out: a-red-chair has no mesh by latent, vae"]
     assert len(read(folder, ["pgc-n", "linear-map"])[0]) == 3
 
 
@@ -105,9 +105,9 @@ def test_meshes_that_cannot_be_shown_are_left_out_and_said(tmp_path: Path) -> No
     questions, notes = read(folder)
     assert len(questions) == 2
     assert notes == [
-        "empty is left out: there is no mesh in it",
-        f"{folder / 'vae' / 'a-red-chair.glb'} is left out: it is not a binary glTF 2.0 file",
-        "a-red-chair is left out: there is no mesh of it by vae",
+        "left out: empty holds no mesh",
+        f"left out: {folder / 'vae' / 'a-red-chair.glb'} is damaged: it is not a whole GLB file",
+        "left out: a-red-chair has no mesh by vae",
     ]
 
 
@@ -118,8 +118,8 @@ def test_damaged_records_and_unnamed_meshes_are_left_out_and_said(tmp_path: Path
     questions, [first, second, third] = read(folder)
     assert len(questions) == 1
     assert "cannot read" in first
-    assert second.endswith("nothing says what its prompt is")
-    assert third == "three is left out: there is no mesh in it"
+    assert second == f"left out: nothing says what the prompt of {folder / 'three' / 'mesh.glb'} is"
+    assert third == "left out: three holds no mesh"
 
 
 def test_of_two_runs_of_a_prompt_the_newer_counts(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_of_two_runs_of_a_prompt_the_newer_counts(tmp_path: Path) -> None:
         write_run(folder / "three" / f"{date}-a-car", "a car")
     [question], [note] = read(folder)
     assert question.meshes["three"].parent.name == "20261123-a-car"
-    assert "20261122-a-car/mesh.glb is left out" in note
+    assert note.startswith(f"left out: {folder}/three/20261122-a-car/mesh.glb")
 
 
 @pytest.mark.parametrize(
