@@ -21,12 +21,13 @@ from dreampgc.viewer.study.results import results_csv, results_page
 from dreampgc.viewer.study.votes import Vote, Votes
 
 STATIC = Path(__file__).parent / "static"
+SHARED = STATIC.parent.parent / "static"
 #: Files for everybody, by path: they hold nothing of the study.
 FILES = {
     "/study.css": (STATIC / "study.css", "text/css"),
     "/study.js": (STATIC / "study.js", "text/javascript"),
-    "/stage.js": (STATIC / "stage.js", "text/javascript"),
-    "/three.js": (STATIC.parent.parent / "static" / "three.js", "text/javascript"),
+    "/scene.js": (SHARED / "scene.js", "text/javascript"),
+    "/three.js": (SHARED / "three.js", "text/javascript"),
 }
 #: Bytes that a vote may have; it needs about a hundred.
 LARGEST_BODY = 4096

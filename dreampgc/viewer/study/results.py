@@ -76,7 +76,7 @@ def _overall(shares: Sequence[Share], votes: Sequence[Vote]) -> str:
     chance = 100 * sum(1 / len(vote.shown) for vote in votes) / len(votes)
     rows = "".join(
         f'<tr><th scope="row">{escape(share.method)}</th><td class="plot">{_plot(share, chance)}</td>'
-        f'<td class="share">{share.share:.1%}</td><td>{share.low:.1%} – {share.high:.1%}</td>'
+        f'<td class="share">{_percent(share.share)}</td><td>{100 * share.low:.1f} – {_percent(share.high)}</td>'
         f"<td>{share.picked:,} of {share.shown:,}</td></tr>"
         for share in shares
     )
@@ -124,7 +124,11 @@ def _cell(share: Share | None, best: int) -> str:
         return '<td class="none">–</td>'
     kind = ' class="best"' if share.picked == best else ""
     return (
-        f"<td{kind}><b>{share.share:.0%}</b> <small>{100 * share.low:.0f} – {100 * share.high:.0f}</small>"
+        f"<td{kind}><b>{_percent(share.share, 0)}</b> <small>{100 * share.low:.0f} – {100 * share.high:.0f}</small>"
         f'<svg height="4" aria-hidden="true"><rect width="100%" height="4" rx="2"/>'
         f'<rect class="bar" width="{100 * share.share:.2f}%" height="4" rx="2"/></svg></td>'
     )
+
+
+def _percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f} %"

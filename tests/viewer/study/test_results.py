@@ -50,10 +50,10 @@ def test_page_shows_every_number_and_escapes_names() -> None:
     low, high = wilson(3, 4)
     for part in (
         "pgc-n",
-        "75.0%",
-        f"{low:.1%} – {high:.1%}",
+        "75.0 %",
+        f"{100 * low:.1f} – {100 * high:.1f} %",
         "3 of 4",
-        "25.0%",
+        "25.0 %",
         "1 of 4",
         "seed-1",
         "4 votes · 3 voters",
