@@ -31,6 +31,7 @@ from dreampgc.cli.options import (
 )
 from dreampgc.cli.priors import app as priors_app
 from dreampgc.cli.render import render
+from dreampgc.cli.view import view
 from dreampgc.console import Console, age, lenient_streams
 from dreampgc.errors import DreamError, InputError, Interrupted
 
@@ -112,6 +113,7 @@ def text(
 app.command()(compare)
 app.command()(export)
 app.command()(render)
+app.command()(view)
 
 
 @app.command()
