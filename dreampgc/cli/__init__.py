@@ -32,6 +32,7 @@ from dreampgc.cli.options import (
 from dreampgc.cli.priors import app as priors_app
 from dreampgc.cli.render import render
 from dreampgc.cli.study import study
+from dreampgc.cli.view import view
 from dreampgc.console import Console, age, lenient_streams
 from dreampgc.errors import DreamError, InputError, Interrupted
 
@@ -114,6 +115,7 @@ app.command()(compare)
 app.command()(export)
 app.command()(render)
 app.command()(study)
+app.command()(view)
 
 
 @app.command()
