@@ -83,6 +83,9 @@ async function show(canvas, content) {
     const view = new View(studio, canvas);
     await view.load(content);
     if (!canvas.isConnected) return discard(view); /* the next question came first */
+    /* Models may come in any unit. */
+    Object.assign(view.camera, { near: 0.01 * view.radius, far: 100 * view.radius });
+    view.fit();
     view.reset();
     view.onturn = turned;
     canvas.addEventListener("dblclick", () => views.forEach((one) => one.reset()));
