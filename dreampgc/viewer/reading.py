@@ -82,7 +82,7 @@ class _Folder:
             return {}
         try:
             return _dotted(tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             self._note(f"config.toml is damaged: {error}")
             return {}
 
@@ -146,9 +146,12 @@ class _Folder:
         return _data_url(file.getvalue())
 
     def _has(self, name: str, hint: str = "") -> bool:
-        """Whether a file is there; notes if it is not."""
+        """Whether a file is there and holds something; notes if not."""
         if (self.path / name).is_file():
-            return True
+            if (self.path / name).stat().st_size > 0:
+                return True
+            self._note(f"{name} is empty")
+            return False
         self._note(f"{name} is not there yet" if self.state == "running" else f"{name} is missing{hint}")
         return False
 
