@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from chromium import FLAGS, find_chromium
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -32,22 +33,8 @@ if TYPE_CHECKING:
 VARIABLE = "DREAMPGC_BROWSER_TESTS"
 #: Seconds until something on a page must have happened; software WebGL on a busy machine takes its time.
 PATIENCE = 60.0
-FLAGS = (
-    "--headless",
-    "--no-sandbox",  # the automation's user is root
-    "--no-first-run",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--hide-scrollbars",
-    # What a page wrongly asks for fails at once, and shows among the problems.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-)
+#: What a page wrongly asks for fails at once, and shows among the problems.
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 
 class Browser:
@@ -106,7 +93,7 @@ class Browser:
 
 def start(profile: Path) -> Browser:
     """Start Chromium with a new ``profile`` folder; skips the test where there is none, unless one is required."""
-    program, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    program, driver = find_chromium(), shutil.which("chromedriver")
     if program is None or driver is None:
         reason = "needs Chromium and its driver (Debian: chromium, chromium-driver)"
         pytest.fail(reason) if os.environ.get(VARIABLE) == "required" else pytest.skip(reason)
@@ -114,7 +101,7 @@ def start(profile: Path) -> Browser:
 
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+    for flag in (*FLAGS, OFFLINE, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
