@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def view(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN ...]", help="Run folders; the newest run if left out.")
+        list[Path] | None, typer.Argument(metavar="RUN", help="Run folders; the newest run if left out.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="page.html", help="Write one file that can be mailed, and end.")

@@ -174,6 +174,7 @@ class View {
         const half = Math.tan(HOME.fov * Math.PI / 360) / Math.min(this.camera.aspect, 1);
         this.camera.fov = 360 / Math.PI * Math.atan(half);
         this.camera.updateProjectionMatrix();
-        this.studio.request(this);
+        /* At once: a canvas of a new size is empty. */
+        this.studio.draw(this);
     }
 }
