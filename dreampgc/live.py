@@ -39,7 +39,8 @@ def require_viser() -> None:
 def live_view(console: Console) -> Iterator[LiveView]:
     """Serve the page until the block ends, and say where it is."""
     viser: Any = importlib.import_module("viser")
-    rich.get_console().quiet = True  # viser's; it speaks on stdout, which is for our events
+    voice = rich.get_console()
+    voice.quiet = True  # viser's own words go to stdout, which is for our events
     server = viser.ViserServer(host=HOST, port=PORT, label="dreampgc", verbose=False)
     try:
         server.gui.configure_theme(show_logo=False, show_share_button=False)  # sharing would go through the internet
@@ -51,6 +52,7 @@ def live_view(console: Console) -> Iterator[LiveView]:
         yield LiveView(server.get_clients, server.gui.add_markdown("loading"))
     finally:
         server.stop()
+        voice.quiet = False
 
 
 class LiveView:

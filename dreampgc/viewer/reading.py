@@ -82,7 +82,7 @@ class _Folder:
             return {}
         try:
             return _dotted(tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8")))
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             self._note(f"config.toml is damaged: {error}")
             return {}
 
@@ -115,7 +115,11 @@ class _Folder:
         """The columns of ``metrics.jsonl``, ``step`` among them; NaN and whatever is no number are None."""
         if not self._has("metrics.jsonl"):
             return {}
-        lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            self._note(f"metrics.jsonl cannot be read: {error.strerror}")
+            return {}
         rows = [row for row in map(_row, lines) if row is not None]
         if len(rows) < len(lines):
             self._note(f"metrics.jsonl is damaged in {len(lines) - len(rows)} of {len(lines)} lines")
@@ -156,7 +160,11 @@ class _Folder:
         return False
 
     def _note(self, problem: str) -> None:
-        self.problems.append(problem.replace(str(self.path), self.name))
+        """Keep a problem; where the run lies is nobody's business to whom the page is mailed."""
+        for place in (self.path.resolve(), self.path):
+            if len(place.parts) > 1:
+                problem = problem.replace(str(place), self.name)
+        self.problems.append(problem)
 
 
 def _data_url(content: bytes) -> str:

@@ -144,6 +144,16 @@ def test_how_a_run_ended_is_said_without_the_way_to_its_folder(run: Path) -> Non
     assert str(run.parent) not in json.dumps(read_run(Run(run)))
 
 
+def test_a_run_may_be_named_from_inside(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose(run, "turntable.webp")
+    (run / "run.json").write_text("{")
+    monkeypatch.chdir(run)
+    shown = read_run(Run(Path()))
+    assert shown["name"] == "run"
+    assert shown["problems"][0].startswith("cannot read run.json")
+    assert shown["problems"][1] == "turntable.webp is missing"
+
+
 def test_a_run_at_work_lacks_nothing_yet(run: Path) -> None:
     lose(run, "mesh.glb")
     with Run(run).active():

@@ -155,7 +155,6 @@ def test_a_mesh_is_turned_by_the_mouse_and_by_keys_and_brought_back(
     until_changed(browser, canvas, home)
     browser.find(".tools button").click()
     browser.wait(lambda: (pixels(browser, canvas) == home).all(), "the view does not come back")
-    ActionChains(browser.driver).scroll_by_amount(0, 0).perform()
     require_quiet(browser, url)
 
 
@@ -271,6 +270,19 @@ def test_a_mesh_that_only_the_browser_cannot_read_is_said(browser: Browser, run:
     show(browser, tmp_path, run)
     assert browser.find(".stage p").text.startswith("The mesh cannot be shown: ")
     assert browser.find_all("figure.chart")
+
+
+def test_a_run_of_one_image_stands_beside_meshes(browser: Browser, four: list[Path], tmp_path: Path) -> None:
+    flat, *others = four
+    Image.new("RGB", (64, 64), "red").save(flat / "image.png")
+    Run(flat).update(task="image2d")
+    lose(flat, "mesh.glb", "turntable.webp")
+    url = show(browser, tmp_path, flat, *others)
+    red = browser.picture(browser.find(".stage img"))
+    assert np.abs(red[20:-20, 20:-20].astype(int) - [255, 0, 0]).max() < 8
+    assert len(drawn(browser)) == 3
+    assert browser.find_all(".problems") == []
+    require_quiet(browser, url)
 
 
 def test_hostile_texts_are_shown_as_they_are(browser: Browser, run: Path, tmp_path: Path) -> None:

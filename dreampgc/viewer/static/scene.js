@@ -115,7 +115,9 @@ class View {
             normals: new THREE.ShaderMaterial(NORMALS),
             wireframe: clay,
         };
-        const lines = new THREE.MeshBasicMaterial({ color: 0x1d3a5f, wireframe: true, transparent: true, opacity: 0.55 });
+        const lines = new THREE.MeshBasicMaterial({
+            color: 0x1d3a5f, wireframe: true, transparent: true, opacity: 0.55,
+        });
         mesh.userData.lines = new THREE.Mesh(mesh.geometry, lines);
         mesh.add(mesh.userData.lines);
     }
