@@ -21,7 +21,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 from torch.optim import Optimizer
 
-from dreampgc.errors import DreamError, InputError, TrainingError
+from dreampgc.errors import DreamError, InputError, NewerError, TrainingError
 
 #: Version of the layout; a newer one is refused.
 FORMAT = 1
@@ -81,7 +81,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(document, dict) or not isinstance(document.get("format"), int):
         raise _DamagedError(f"the checkpoint {path} is damaged: state.json is not what was written")
     if document["format"] > FORMAT:
-        raise InputError(f"{path} was made by a newer dreampgc (checkpoint format {document['format']}, not {FORMAT})")
+        raise NewerError(f"{path} was made by a newer dreampgc (checkpoint format {document['format']}, not {FORMAT})")
     if document.get("bytes") != len(payload):
         raise _DamagedError(f"the checkpoint {path} is damaged: {len(payload)} bytes, not {document.get('bytes')}")
     if document.get("sha256") != _digest(payload, document.get("step"), document.get("state")):

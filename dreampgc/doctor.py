@@ -47,10 +47,17 @@ _WEBM = """
 import os, tempfile, cv2, numpy
 with tempfile.TemporaryDirectory() as folder:
     path = os.path.join(folder, "probe.webm")
-    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"VP80"), 10, (64, 64))
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"VP90"), 10, (64, 64))
     writer.write(numpy.zeros((64, 64, 3), numpy.uint8))
     writer.release()
     assert os.path.getsize(path) > 0, "OpenCV wrote an empty video"
+"""
+_MP4 = """
+import os, tempfile, av
+with tempfile.TemporaryDirectory() as folder, av.open(os.path.join(folder, "probe.mp4"), "w") as container:
+    stream = container.add_stream("libx264", rate=10, width=64, height=64, pix_fmt="yuv420p")
+    container.mux(stream.encode(av.VideoFrame(64, 64, "rgb24")))
+    container.mux(stream.encode())
 """
 #: Accelerators: the module they live in, and a forward and backward pass to try in a child process.
 ACCELERATORS = {
@@ -58,7 +65,7 @@ ACCELERATORS = {
     "nerfacc": ("nerfacc", _NERFACC),
 }
 #: Codecs of turntables, each with a picture or a video to write.
-CODECS = {"animated WebP": _WEBP, "webm (VP8)": _WEBM}
+CODECS = {"animated WebP": _WEBP, "webm (VP9)": _WEBM, "mp4 (H.264)": _MP4}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,10 @@ class InputError(DreamError):
     exit_code = 2
 
 
+class NewerError(InputError):
+    """A file of a newer dreampgc, which this one would misread."""
+
+
 class MissingError(DreamError):
     """Something needed is not there: weights, an optional package, a program."""
 

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from dreampgc.cameras import orbit_views
+from dreampgc.cameras import Views, orbit_views
 from dreampgc.config import RunConfig, changed
 from dreampgc.console import Console
-from dreampgc.errors import InputError
-from dreampgc.images import Frame, save_animation, to_frames
+from dreampgc.errors import InputError, NewerError
+from dreampgc.images import Frame, check_animation, save_animation, to_frames
 from dreampgc.mesh.colours import seen_colors
 from dreampgc.mesh.export import check_formats, export_mesh
 from dreampgc.mesh.extract import extract_mesh
+from dreampgc.mesh.gltf import read_glb
 from dreampgc.mesh.texture import bake_texture
 from dreampgc.render.mesh import render_mesh
+from dreampgc.render.shading import Shading
 from dreampgc.runs import Run
-from dreampgc.trained import config_of, load_field
+from dreampgc.trained import TrainedField, config_of, load_field
 from dreampgc.types import Mesh
+
+#: What a turntable shows.
+Mode = Literal["albedo", "shaded", "normals", "depth"]
+_SHADINGS: dict[Mode, Shading] = {
+    "albedo": "albedo",
+    "shaded": "lambertian",
+    "normals": "normals",
+    "depth": "albedo",
+}
 
 #: Colours are composited from so many voxels of the mesh's grid above its surface to as many below.
 REACH = 2.0
+#: Pictures of depth go from white to black this far before and behind the object's middle.
+DEPTH = 1.2
 
 
 def export(
@@ -43,33 +56,97 @@ def export(
     an STL in millimetres. What is None is as the run's configuration says. Without ``output``, files are written
     into the run folder, as ``mesh.glb`` or, of a chosen checkpoint, ``mesh-000400.glb``.
 
+    Where the field is lost and nothing but formats was asked for, ``mesh.glb`` is taken as it is, with a warning.
+
     Raises:
         InputError: there is no such checkpoint, the field is empty, ``output`` fits no single format, a number is
             out of range, or nothing writes that format.
         MissingError: what writes a format is not installed.
     """
     run = Run(path)
-    config = config_of(run)
+    config, lost = _configuration(run)
     formats = formats or _asked_by(output) or list(config.mesh.formats)
     _check_output(formats, output)
     check_formats(formats)
-    asked = {"resolution": resolution, "faces": faces, "texture_size": texture_size}
-    config = changed(config, {f"mesh.{name}": value for name, value in asked.items() if value is not None})
-    mesh = make_mesh(run, config, checkpoint, console)
+    asked = {"mesh.resolution": resolution, "mesh.faces": faces, "mesh.texture_size": texture_size}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    config = changed(config, asked)
+    if asked or checkpoint is not None:
+        mesh = mesh_of(_field(run, config, lost, checkpoint, console), config)
+    else:
+        mesh = _best_mesh(run, config, lost, console)
     stem = "mesh" if checkpoint is None else f"mesh-{checkpoint:06d}"
     return [export_mesh(mesh, output or path / f"{stem}.{suffix}", size=size) for suffix in formats]
 
 
-def turntable(path: Path, *, output: Path | None, console: Console) -> Path:
-    """Write an animation of the run's mesh turning; returns the file."""
+def turntable(
+    path: Path,
+    *,
+    mode: Mode = "shaded",
+    resolution: int | None = None,
+    frames: int | None = None,
+    elevation: float = 15.0,
+    output: Path | None,
+    console: Console,
+) -> Path:
+    """Write an animation of the run's mesh turning; returns the file.
+
+    ``resolution`` in pixels and the number of ``frames`` are the configuration's where None; ``elevation`` of the
+    camera in degrees. Without ``output`` it becomes ``turntable.webp`` in the run folder, or ``turntable-depth.webp``
+    and the like for what is not shaded. Where the field is lost, ``mesh.glb`` is taken, with a warning.
+
+    Raises:
+        InputError: there is no mesh to be had, a number is out of range, or nothing writes ``output``'s format.
+        MissingError: what writes the format is not installed.
+    """
+    output = output or path / ("turntable.webp" if mode == "shaded" else f"turntable-{mode}.webp")
+    check_animation(output)
+    if not -90 <= elevation <= 90:
+        raise InputError(f"--elevation = {elevation}: must be between -90 and 90 degrees")
     run = Run(path)
-    config = config_of(run)
-    return save_turntable(config, make_mesh(run, config, None, console), output or path / "turntable.webp")
+    config, lost = _configuration(run)
+    asked = {"mesh.turntable_size": resolution, "mesh.turntable_frames": frames}
+    config = changed(config, {key: value for key, value in asked.items() if value is not None})
+    mesh = _best_mesh(run, config, lost, console)
+    return save_turntable(config, mesh, output, mode=mode, elevation=elevation)
 
 
-def make_mesh(run: Run, config: RunConfig, checkpoint: int | None, console: Console) -> Mesh:
-    """The mesh of a checkpoint's field (the newest good one by default), coloured, textured if ``config`` says so."""
-    trained = load_field(run, config, checkpoint, console)
+def _configuration(run: Run) -> tuple[RunConfig, InputError | None]:
+    """The run's configuration; where it or the record cannot be read, the defaults, and why."""
+    try:
+        if (run.path / "run.json").exists():
+            run.record  # noqa: B018 - read for its errors
+        return config_of(run), None
+    except NewerError:
+        raise
+    except InputError as error:
+        return RunConfig(prompt="lost"), error
+
+
+def _field(run: Run, config: RunConfig, lost: InputError | None, step: int | None, console: Console) -> TrainedField:
+    """The field of a checkpoint, unless what is needed for it was found lost already."""
+    if lost is not None:
+        raise lost
+    return load_field(run, config, step, console)
+
+
+def _best_mesh(run: Run, config: RunConfig, lost: InputError | None, console: Console) -> Mesh:
+    """The mesh of the newest field; where there is no field any more, the one that the run left behind."""
+    try:
+        trained = _field(run, config, lost, None, console)
+    except NewerError:
+        raise
+    except InputError as error:
+        place = run.path / "mesh.glb"
+        if not place.is_file():
+            raise
+        console.warn(f"{error}; taking {place} as it is")
+        return read_glb(place)
+    return mesh_of(trained, config)
+
+
+def mesh_of(trained: TrainedField, config: RunConfig) -> Mesh:
+    """The mesh of a field, coloured, textured if ``config`` says so. Raises InputError where the field is empty."""
     settings = config.mesh
     mesh = extract_mesh(
         trained.density,
@@ -90,17 +167,24 @@ def make_mesh(run: Run, config: RunConfig, checkpoint: int | None, console: Cons
     return replace(mesh, texture=bake_texture(mesh, colours, size=settings.texture_size, detail=trained.detail))
 
 
-def save_turntable(config: RunConfig, mesh: Mesh, output: Path) -> Path:
+def save_turntable(
+    config: RunConfig, mesh: Mesh, output: Path, *, mode: Mode = "shaded", elevation: float = 15.0
+) -> Path:
     """Write an animation of ``mesh`` turning, of the configuration's size and length; returns ``output``."""
-
-    def frames() -> Iterator[Frame]:
-        views = orbit_views(config.mesh.turntable_frames)
-        for number in range(len(views)):
-            size = config.mesh.turntable_size
-            yield to_frames(render_mesh(mesh, views[number : number + 1], height=size, width=size).image)[0]
-
-    save_animation(output, frames(), rate=config.mesh.turntable_frames / 4)
+    views = orbit_views(config.mesh.turntable_frames, elevation=elevation)
+    size = config.mesh.turntable_size
+    frames = (_frame(mesh, views[number : number + 1], size, mode) for number in range(len(views)))
+    save_animation(output, frames, rate=config.mesh.turntable_frames / 4)
     return output
+
+
+def _frame(mesh: Mesh, view: Views, size: int, mode: Mode) -> Frame:
+    """One view of ``mesh``; depth is white near the camera, black far from it and where there is nothing."""
+    out = render_mesh(mesh, view, height=size, width=size, shading=_SHADINGS[mode])
+    if mode != "depth":
+        return to_frames(out.image)[0]
+    nearness = (view.distance + DEPTH - out.depth) / (2 * DEPTH)
+    return to_frames((nearness.clamp(0, 1) * out.opacity).expand(-1, 3, -1, -1))[0]
 
 
 def _asked_by(output: Path | None) -> list[str]:

@@ -25,7 +25,7 @@ from typing import Any
 
 import dreampgc
 from dreampgc.config import RunConfig, from_toml, to_toml
-from dreampgc.errors import DreamError, InputError, Interrupted
+from dreampgc.errors import DreamError, InputError, Interrupted, NewerError
 from dreampgc.files import replacing
 
 #: Version of the run folder's layout; a newer one is refused.
@@ -33,6 +33,8 @@ FORMAT = 1
 STATES = ("running", "done", "failed", "interrupted")
 #: What a folder may hold that was claimed for a run but has no record yet.
 _CLAIM = {"config.toml", ".lock"}
+#: What stays of a run that lost its record; one of them alone may be anybody's.
+_REST = ("config.toml", "metrics.jsonl", "mesh.glb", "turntable.webp", "checkpoints", "previews", "gradients")
 
 
 def runs_directory() -> Path:
@@ -62,7 +64,7 @@ class Run:
         if not isinstance(record, dict) or not isinstance(record.get("format"), int):
             raise InputError(f"{self.path / 'run.json'} is damaged: it is not the record of a run")
         if record["format"] > FORMAT:
-            raise InputError(f"{self.path} was made by a newer dreampgc (run format {record['format']}, not {FORMAT})")
+            raise NewerError(f"{self.path} was made by a newer dreampgc (run format {record['format']}, not {FORMAT})")
         return record
 
     @property
@@ -226,20 +228,30 @@ def open_run(place: Path | str | None = None) -> Run:
     """The run at ``place`` (a folder, or a name in `runs_directory`); without ``place`` the newest one.
 
     Raises:
-        InputError: there is no such run, or it was made by a newer version.
+        InputError: there is no such run, its record is lost or damaged, or it was made by a newer version.
+    """
+    run = find_run(place)
+    run.record  # noqa: B018 - read for its errors
+    return run
+
+
+def find_run(place: Path | str | None = None) -> Run:
+    """The run at ``place`` as `open_run` finds it, whatever its files have come to.
+
+    Raises:
+        InputError: there is no such folder, or nothing in it says that it is a run's.
     """
     if place is None:
-        runs = list_runs()
-        if not runs:
+        if not (runs := list_runs()):
             raise InputError(f"there are no runs in {runs_directory()}")
         return runs[0]
     named = runs_directory() / place
     path = named if named.is_dir() and not Path(place).exists() else Path(place)
     if not path.is_dir():
         raise InputError(f"there is no run folder {path}")
-    run = Run(path)
-    run.record  # noqa: B018 - read for its errors
-    return run
+    if not (path / "run.json").exists() and sum((path / name).exists() for name in _REST) < 2:
+        raise InputError(f"{path} is not a run folder: it has no run.json")
+    return Run(path)
 
 
 def list_runs(directory: Path | None = None) -> list[Run]:

@@ -1,7 +1,10 @@
-"""What all tests share: Hypothesis without deadlines, the mark of tests that need a GPU, and the embedded prior."""
+"""What tests share: Hypothesis without deadlines, the mark of tests that need a GPU, the embedded prior, a browser."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from dreampgc.priors.diffusion import DiffusionPrior
+    from tests.browser import Browser
 
 # Shared machines: single examples take what they take.
 settings.register_profile("dreampgc", deadline=None, max_examples=30)
@@ -30,3 +34,33 @@ def mini() -> DiffusionPrior:
     from dreampgc.priors.catalog import resolve  # seconds of imports, which most tests do without
 
     return resolve("mini").load()
+
+
+@pytest.fixture(scope="session")
+def finished(mini: DiffusionPrior, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three steps from text to turntable, not to be changed."""
+    from dreampgc import pipeline
+    from dreampgc.console import Console
+    from dreampgc.priors.catalog import PriorSource
+    from tests.small_runs import small_config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PriorSource, "load", lambda source, device, dtype=None: mini)
+        folder = tmp_path_factory.mktemp("finished") / "run"
+        return pipeline.create(small_config(loop__steps=3), folder, Console(quiet=True))
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium, started once; see `tests.browser`."""
+    from tests.browser import start
+
+    started = start(tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.driver.quit()

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import types
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ class Pipeline(types.ModuleType):
         if self.error is not None:
             raise self.error
 
-    def create(self, config: Any, output: Path | None, console: Any) -> Path:
-        self._record("create", config, output)
+    def create(self, config: Any, output: Path | None, console: Any, watch: Any) -> Path:
+        self._record("create", config, output, watch=watch)
         return self.folder
 
-    def resume(self, run: Path, console: Any, steps: int | None) -> Path:
-        self._record("resume", run, steps)
+    def resume(self, run: Path, console: Any, steps: int | None, watch: Any) -> Path:
+        self._record("resume", run, steps, watch=watch)
         return run
 
     def export(self, run: Path, **named: Any) -> list[Path]:
@@ -114,14 +115,36 @@ def test_resume(pipeline: Pipeline, run: Run) -> None:
     ]
 
 
+def test_live_watches_new_and_resumed_runs(pipeline: Pipeline, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreampgc import live
+
+    monkeypatch.setattr(live, "require_viser", lambda: None)
+    monkeypatch.setattr(live, "live_view", lambda console: nullcontext("eyes"))
+    for line in (["text", "a car", "--device", "cpu"], ["text", "--resume", str(run.path)]):
+        assert run_command([*line, "--live"]) == run_command(line) == 0
+    assert [named["watch"] for _, _, named in pipeline.calls] == ["eyes", None, "eyes", None]
+
+
+def test_live_without_viser_names_the_extra_and_begins_nothing(
+    capsys: pytest.CaptureFixture[str], pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'dreampgc[live]'" in refused(capsys, "text", "a car", "--device", "cpu", "--live", code=3)
+    assert not pipeline.calls
+
+
 def test_export_and_render_take_the_newest_run(pipeline: Pipeline, run: Run) -> None:
     assert run_command(["export", "--format", "obj", "--format", "stl", "--faces", "900", "--output", "x.obj"]) == 0
-    assert run_command(["render", "--output", "x.gif"]) == 0
+    look = ["--mode", "depth", "--resolution", "64", "--frames", "5", "--elevation", "-20"]
+    assert run_command(["render", "--output", "x.gif", *look]) == 0
     (_, positional, options), (_, where, turntable) = pipeline.calls
     assert positional == where == (run.path,)
     assert (options["formats"], options["faces"], options["resolution"]) == (["obj", "stl"], 900, None)
     assert options["output"] == Path("x.obj")
-    assert turntable["output"] == Path("x.gif")
+    assert turntable.pop("console")
+    assert turntable == {
+        "output": Path("x.gif"), "mode": "depth", "resolution": 64, "frames": 5, "elevation": -20.0,
+    }  # fmt: skip
 
 
 def test_export_takes_lists_of_formats_and_checkpoints_by_step_or_by_folder(pipeline: Pipeline, run: Run) -> None:
@@ -220,6 +243,8 @@ def test_bad_comparisons_are_one_sentence_and_exit_code_2(
         (["export", "runs/checkpoints/step-000200", "--checkpoint", "3"], "names a checkpoint already"),
         (["export", "--size-mm", "nan"], "--size-mm"),
         (["render", "nowhere"], "nowhere"),
+        (["render", "--frames", "0"], "--frames"),
+        (["render", "--mode", "xray"], "xray"),
         (["paint"], "paint"),
         (["priors", "paint"], "paint"),
     ],

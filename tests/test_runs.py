@@ -12,7 +12,7 @@ import pytest
 from dreampgc import runs
 from dreampgc.config import RunConfig, load_config
 from dreampgc.errors import DreamError, InputError, Interrupted, TrainingError
-from dreampgc.runs import Run, create_run, list_runs, open_run
+from dreampgc.runs import Run, create_run, find_run, list_runs, open_run
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +94,19 @@ def test_place_is_a_folder_or_a_name_or_the_newest(directory: Path, tmp_path: Pa
         open_run("nowhere")
     with pytest.raises(InputError, match="not a run folder"):
         open_run(tmp_path)
+
+
+def test_a_run_without_its_record_is_found_by_the_rest(tmp_path: Path) -> None:
+    run = create_run(config(), tmp_path / "mine")
+    (run.path / "run.json").write_text("{")
+    assert find_run(run.path) == run
+    (run.path / "run.json").unlink()
+    with pytest.raises(InputError, match="not a run folder"):  # a config.toml alone may be anybody's
+        find_run(run.path)
+    (run.path / "previews").mkdir()
+    assert find_run(run.path) == run
+    with pytest.raises(InputError, match=r"no run\.json"):
+        open_run(run.path)
 
 
 def test_no_runs_is_said(directory: Path) -> None:

@@ -33,14 +33,14 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the mesh of a run, or of one of its checkpoints (RUN/checkpoints/step-000400 also names one)."""
-    from dreampgc.runs import open_run
+    from dreampgc.runs import find_run
 
     console = Console(quiet=quiet, json=json)
     require_positive(resolution=resolution, faces=faces, size_mm=size)
     place, step = _split(run)
     if None not in (step, checkpoint):
         raise InputError(f"{run} names a checkpoint already: leave out --checkpoint")
-    source = open_run(place).path
+    source = find_run(place).path
     from dreampgc import exporting  # seconds of imports: bad input is answered before
 
     written = exporting.export(

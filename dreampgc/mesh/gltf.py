@@ -1,23 +1,30 @@
-"""Binary glTF 2.0: one mesh, one rough dielectric material, its texture inside the file."""
+"""Meshes as binary glTF 2.0: one mesh, one rough dielectric material, its texture inside the file."""
 
 from __future__ import annotations
 
-import json
-import struct
+import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from dreampgc.errors import InputError
+from dreampgc.mesh.container import pack, unpack
 from dreampgc.mesh.texture import cut_at_seams, encode_png
 from dreampgc.mesh.topology import normals_of
-from dreampgc.types import Mesh
+from dreampgc.types import Mesh, Texture
 
 #: Numbers that glTF gives to its types, targets, modes, filters and wraps.
 FLOAT, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5123, 5125
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 TRIANGLES = 4
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
+
+#: How accessors' numbers lie in the buffer, and how many belong together.
+_TYPES = {FLOAT: "<f4", UNSIGNED_SHORT: "<u2", UNSIGNED_INT: "<u4"}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 #: The material's, in programs that light it.
 ROUGHNESS = 0.9
@@ -44,13 +51,32 @@ def glb_bytes(mesh: Mesh) -> bytes:
         document["samplers"] = [{"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR, **wrap}]
     document |= {"buffers": [{"byteLength": len(buffer.data)}]}
     document |= {"bufferViews": buffer.views, "accessors": buffer.accessors}
-    return _container(document, bytes(buffer.data))
+    return pack(document, bytes(buffer.data))
+
+
+def read_glb(path: Path) -> Mesh:
+    """The mesh in a file that `glb_bytes` made: seams are closed again, colours are as fine as the file has them.
+
+    Raises:
+        InputError: the file cannot be read, is damaged, or is another program's.
+    """
+    document, data = unpack(path)
+    try:
+        return _mesh(document, data)
+    except (KeyError, IndexError, ValueError, TypeError, OSError) as error:
+        raise InputError(f"cannot read the mesh in {path}: it is not laid out as dreampgc does") from error
 
 
 def linear_colors(srgb: NDArray[np.float32]) -> NDArray[np.float64]:
     """Linear light in [0,1] of sRGB values in [0,1] (IEC 61966-2-1)."""
     values = srgb.astype(np.float64).clip(0, 1)
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_colors(linear: NDArray[np.float64]) -> NDArray[np.float32]:
+    """sRGB values in [0,1] of linear light in [0,1]: the inverse of `linear_colors`."""
+    srgb = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return srgb.astype(np.float32)
 
 
 class _Buffer:
@@ -94,10 +120,26 @@ def _primitive(mesh: Mesh, buffer: _Buffer) -> dict[str, Any]:
     return {"attributes": attributes, "indices": indices, "material": 0, "mode": TRIANGLES}
 
 
-def _container(document: dict[str, Any], data: bytes) -> bytes:
-    """The binary file of a glTF document and its buffer."""
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    chunks = struct.pack("<I4s", len(text), b"JSON") + text
-    chunks += struct.pack("<I4s", len(data), b"BIN\0") + data
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+def _mesh(document: dict[str, Any], data: bytes) -> Mesh:
+    """The mesh of a document of `glb_bytes`, with one vertex for all copies of it that seams made."""
+    [primitive] = document["meshes"][0]["primitives"]
+
+    def view(number: int) -> bytes:
+        place = document["bufferViews"][number]
+        return data[place["byteOffset"] : place["byteOffset"] + place["byteLength"]]
+
+    def array(number: int) -> NDArray[Any]:
+        accessor = document["accessors"][number]
+        values = np.frombuffer(view(accessor["bufferView"]), _TYPES[accessor["componentType"]])
+        return values.reshape(accessor["count"], _WIDTHS[accessor["type"]])
+
+    found = {name: array(number) for name, number in primitive["attributes"].items()}
+    corners = array(primitive["indices"]).astype(np.int64).reshape(-1, 3)
+    if "TEXCOORD_0" not in found:
+        colors = srgb_colors(found["COLOR_0"][:, :3] / 65535) if "COLOR_0" in found else None
+        return Mesh(found["POSITION"], corners, colors, found["NORMAL"])
+    both = np.hstack([found["POSITION"], found["NORMAL"]])
+    welded, origin = np.unique(both, axis=0, return_inverse=True)
+    image = np.asarray(Image.open(io.BytesIO(view(document["images"][0]["bufferView"]))).convert("RGB"))
+    texture = Texture(image, found["TEXCOORD_0"], corners)
+    return Mesh(welded[:, :3].copy(), origin.reshape(-1)[corners], None, welded[:, 3:].copy(), texture)
