@@ -16,6 +16,10 @@
 
 #include "tensors.h"
 
+#ifndef STABLE_TORCH_ERROR_CODE_CHECK  // before torch 2.13
+#define STABLE_TORCH_ERROR_CODE_CHECK(call) TORCH_ERROR_CODE_CHECK(call)
+#endif
+
 namespace dreampgc {
 namespace {
 

@@ -120,7 +120,7 @@ def _configuration(run: Run) -> tuple[RunConfig, InputError | None]:
     except NewerError:
         raise
     except InputError as error:
-        return RunConfig(prompt=run.path.name), error
+        return RunConfig(prompt="lost"), error
 
 
 def _field(run: Run, config: RunConfig, lost: InputError | None, step: int | None, console: Console) -> TrainedField:

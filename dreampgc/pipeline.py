@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from dreampgc.cameras import Views
 from dreampgc.config import RunConfig
 from dreampgc.console import Console
 from dreampgc.errors import InputError
 from dreampgc.exporting import mesh_of, save_turntable
 from dreampgc.guidance.schedule import Schedule
 from dreampgc.guidance.sds import ScoreDistillation
-from dreampgc.images import save_image
+from dreampgc.images import Frame, save_image
 from dreampgc.mesh.export import check_formats, export_mesh
 from dreampgc.optimizers import make_optimizer
 from dreampgc.priors.base import Prior
@@ -27,8 +29,13 @@ from dreampgc.stages.loop import Loop
 from dreampgc.stages.nerf import NerfStage, NerfState, renders_latents
 from dreampgc.trained import build_modules, config_of, load_field, resolve_device
 
+#: ``(views, height, width) -> [B,H,W,3]`` uint8: a field as it is now.
+Look = Callable[[Views, int, int], Frame]
+#: Is told after each step how to look at the field and how many steps are done; cannot change what comes out.
+Watch = Callable[[Look, int], None]
 
-def create(config: RunConfig, output: Path | None, console: Console) -> Path:
+
+def create(config: RunConfig, output: Path | None, console: Console, watch: Watch | None = None) -> Path:
     """Make a run folder, train, and export mesh and turntable; returns the folder.
 
     Raises:
@@ -45,11 +52,11 @@ def create(config: RunConfig, output: Path | None, console: Console) -> Path:
         console.info("no CUDA device: using the embedded prior `mini` (see `dreampgc priors list`)")
     run = create_run(config, output, prior=source.name, device=device)
     console.info(f"run folder: {run.path}")
-    train(run, config, lambda: source.load(device), console)
+    train(run, config, lambda: source.load(device), console, watch=watch)
     return run.path
 
 
-def resume(path: Path, console: Console, steps: int | None = None) -> Path:
+def resume(path: Path, console: Console, steps: int | None = None, watch: Watch | None = None) -> Path:
     """Go on with a run from its last good checkpoint; ``steps`` replaces the total.
 
     Raises:
@@ -61,7 +68,7 @@ def resume(path: Path, console: Console, steps: int | None = None) -> Path:
         config = config.model_copy(update={"loop": config.loop.model_copy(update={"steps": steps})})
     device = resolve_device(config.device)
     source = resolve(config.prior, device)
-    train(run, config, lambda: source.load(device), console)
+    train(run, config, lambda: source.load(device), console, watch=watch)
     return path
 
 
@@ -102,10 +109,19 @@ def _guidance(config: RunConfig, prior: Prior, generator: torch.Generator) -> Sc
     )
 
 
-def train(run: Run, config: RunConfig, load: Callable[[], Prior], console: Console, *, label: str = "training") -> None:
+def train(
+    run: Run,
+    config: RunConfig,
+    load: Callable[[], Prior],
+    console: Console,
+    *,
+    watch: Watch | None = None,
+    label: str = "training",
+) -> None:
     """Train (from the last checkpoint if there is one), then write what the run is for.
 
-    ``load`` gives the prior; ``label`` names the run where its progress is reported.
+    ``load`` gives the prior; ``watch`` looks at the field, if there is one; ``label`` names the run where its
+    progress is reported.
     """
     timings: dict[str, float] = {}
     with run.active():
@@ -122,6 +138,7 @@ def train(run: Run, config: RunConfig, load: Callable[[], Prior], console: Conso
             load=state.load,
             preview=stage.preview,
             gradient=stage.gradient_picture,
+            watch=partial(watch, stage.look) if watch is not None and isinstance(stage, NerfStage) else None,
             label=label,
         ) as loop:
             stage.train(loop)

@@ -30,7 +30,8 @@ from PIL import Image
 from dreampgc.errors import DreamError
 from dreampgc.files import replacing
 from dreampgc.images import labelled_grid, save_image
-from dreampgc.world.objects import Caption
+from dreampgc.metrics.pictures import SIZE, Subject, evaluation_views, item_of
+from dreampgc.world.objects import HELD_OUT_SEED, Caption
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -42,6 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("prompts", type=Path)
     parser.add_argument("--output", type=Path, default=Path("runs/evaluation"))
     parser.add_argument("--cache", type=Path, default=Path("build/ground-truth"), help="ground truth, made once")
+    parser.add_argument("--prepare", action="store_true", help="make the ground truth, run nothing")
     parser.add_argument("--only", type=int, nargs="+", help="line numbers of prompts (1 is the first prompt)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--variants", nargs="+", default=["pgc-n"], help="METHOD or NAME:key=value,key=value")
@@ -82,6 +84,13 @@ def instruments(cache: Path) -> Instruments:
 def prepare(kind: Caption, cache: Path) -> None:
     """Make the solids of a kind of object: all prompts are compared with all classes, so do it once for all."""
     instruments(cache).shapes.references(kind)
+
+
+def prepare_looks(prompt: str, cache: Path) -> None:
+    """Make the pictures that a prompt's colours and front are compared with, by measuring an object that is right."""
+    caption = Caption.parse(prompt)
+    subject = Subject(item_of(caption, HELD_OUT_SEED), evaluation_views(), SIZE)
+    instruments(cache).looks(subject.pictures(), caption)
 
 
 def start_worker(gpus: Any, threads: int) -> None:
@@ -139,6 +148,9 @@ def main() -> None:
     kinds = dict.fromkeys(kind for prompt in prompts for kind in shapes.candidates(Caption.parse(prompt)))
     for number, _ in enumerate(in_parallel(prepare, list(kinds), arguments.cache, **parallel)):
         print(f"ground truth {number + 1}/{len(kinds)}", end="\r", flush=True)
+    if arguments.prepare:
+        list(in_parallel(prepare_looks, prompts, arguments.cache, **parallel))
+        return
     rows: list[Row] = []
     for row in in_parallel(evaluate, tasks, arguments.cache, **parallel):
         rows.append(row)

@@ -25,7 +25,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 from mini_prior.autoencoder import encode_dataset, held_out_psnr, make_autoencoder, train_autoencoder  # noqa: E402
 from mini_prior.captions import Captions  # noqa: E402
 from mini_prior.data import Dataset, render_dataset  # noqa: E402
-from mini_prior.denoiser import Denoiser, train_denoiser  # noqa: E402
+from mini_prior.denoiser import Denoiser, held_out_loss, train_denoiser  # noqa: E402
 from mini_prior.export import export_prior, fit_map, sample_sheet, save_grid, write_card  # noqa: E402
 from mini_prior.tokenizer import make_tokenizer  # noqa: E402
 from mini_prior.training import Trainer  # noqa: E402
@@ -40,7 +40,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=("data-0", "data-1", "vae"), help="stop after this part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--images", type=int, default=120_000)
+    parser.add_argument("--images", type=int, default=160_000)
     parser.add_argument("--shapes", type=int, default=120, help="different shapes of each class")
     parser.add_argument("--vae-steps", type=int, default=11_000)
     parser.add_argument("--vae-batch", type=int, default=64)
@@ -110,7 +110,9 @@ def main() -> None:
         name = "-".join(["unet", *map(str, arguments.channels)])
         steps = trainer(name, arguments.unet_steps, arguments.unet_rate)
         train_denoiser(model, captions, (latents * scaling).half(), steps, batch=arguments.unet_batch)
-        say("unet")
+        unseen = encode_dataset(vae, held_out, torch.Generator(device).manual_seed(arguments.seed))
+        loss = held_out_loss(model, Captions(tokenizer, held_out), (unseen * scaling).half())
+        say("unet", held_out_loss=round(loss, 5))
         export_prior(arguments.output, vae, model, tokenizer)
     fit_map(vae, data).save(arguments.output)
     save_grid(rebuilt, arguments.output / "reconstructions.webp", 12)
@@ -118,6 +120,7 @@ def main() -> None:
     save_grid(sheet, arguments.output / "samples.webp", 16)
     figures = {
         "held_out_VAE_PSNR_dB": round(psnr, 2),
+        "held_out_noise_MSE": round(loss, 5),
         "latent_scaling_factor": round(scaling, 4),
         "VAE_parameters": sum(p.numel() for p in vae.parameters()),
         "UNet_parameters": sum(p.numel() for p in model.unet.parameters()),

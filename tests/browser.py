@@ -14,15 +14,17 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from chromium import prefer_dark, start_chromium
 from numpy.typing import NDArray
 from PIL import Image
+
+from dreampgc.errors import MissingError
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -32,22 +34,8 @@ if TYPE_CHECKING:
 VARIABLE = "DREAMPGC_BROWSER_TESTS"
 #: Seconds until something on a page must have happened; software WebGL on a busy machine takes its time.
 PATIENCE = 60.0
-FLAGS = (
-    "--headless",
-    "--no-sandbox",  # the automation's user is root
-    "--no-first-run",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--hide-scrollbars",
-    # What a page wrongly asks for fails at once, and shows among the problems.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-)
+#: What a page wrongly asks for fails at once, and shows among the problems.
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 
 class Browser:
@@ -60,8 +48,7 @@ class Browser:
         """Load a page in a window of this size; problems and requests are counted from here."""
         self.driver.get("about:blank")
         self.driver.set_window_size(width, height)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        prefer_dark(self.driver, dark)
         for log in ("browser", "performance"):
             self.driver.get_log(log)
         self.driver.get(url)
@@ -106,18 +93,10 @@ class Browser:
 
 def start(profile: Path) -> Browser:
     """Start Chromium with a new ``profile`` folder; skips the test where there is none, unless one is required."""
-    program, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if program is None or driver is None:
-        reason = "needs Chromium and its driver (Debian: chromium, chromium-driver)"
-        pytest.fail(reason) if os.environ.get(VARIABLE) == "required" else pytest.skip(reason)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        chrome = start_chromium(profile, OFFLINE)
+    except MissingError as error:
+        pytest.fail(str(error)) if os.environ.get(VARIABLE) == "required" else pytest.skip(str(error))
     chrome.set_page_load_timeout(PATIENCE)
     chrome.set_script_timeout(PATIENCE)
     return Browser(chrome)

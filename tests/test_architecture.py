@@ -21,7 +21,7 @@ FLOORS = [
     ["priors", "field", "render", "losses", "optimizers", "mesh", "images", "checkpoint", "runs", "metrics"],
     ["guidance"],
     ["stages"],
-    ["pipeline", "exporting", "trained", "doctor", "comparison"],
+    ["pipeline", "exporting", "trained", "doctor", "comparison", "live"],
     ["cli", "__main__", "viewer"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -69,7 +69,9 @@ def test_imports_only_from_floors_below(path: Path) -> None:
         assert fine, f"{own} (floor {FLOOR[own]}) imports {other} (floor {FLOOR[other]})"
 
 
-@pytest.mark.parametrize("module", ["cli", "comparison.plan", "config", "console", "errors", "files"])
+@pytest.mark.parametrize(
+    "module", ["cli", "comparison.plan", "config", "console", "errors", "files", "live", "viewer.page"]
+)
 def test_light_modules_import_nothing_heavy(module: str) -> None:
     code = f"import sys, dreampgc.{module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from tests.browser import Browser
+from tests.browser import VARIABLE, Browser, start
 
 _BAD = """<!doctype html><title>bad</title><link rel="icon" href="data:,"><script>
 console.warn("a warning");
@@ -37,6 +38,14 @@ def test_problems_and_requests_of_a_bad_page_show(browser: Browser, tmp_path: Pa
     assert set(browser.requests()) >= {page.as_uri(), "http://example.com/outside", "ws://example.com/socket"}
     browser.open("about:blank")
     assert (browser.problems(), browser.requests()) == ([], [])
+
+
+def test_a_missing_browser_skips_or_fails_as_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    for told, outcome in (("", pytest.skip.Exception), ("required", pytest.fail.Exception)):
+        monkeypatch.setenv(VARIABLE, told)
+        with pytest.raises(outcome, match="needs Chromium"):
+            start(tmp_path)
 
 
 def test_webgl_is_drawn(browser: Browser, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import types
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ class Pipeline(types.ModuleType):
         if self.error is not None:
             raise self.error
 
-    def create(self, config: Any, output: Path | None, console: Any) -> Path:
-        self._record("create", config, output)
+    def create(self, config: Any, output: Path | None, console: Any, watch: Any) -> Path:
+        self._record("create", config, output, watch=watch)
         return self.folder
 
-    def resume(self, run: Path, console: Any, steps: int | None) -> Path:
-        self._record("resume", run, steps)
+    def resume(self, run: Path, console: Any, steps: int | None, watch: Any) -> Path:
+        self._record("resume", run, steps, watch=watch)
         return run
 
     def export(self, run: Path, **named: Any) -> list[Path]:
@@ -112,6 +113,24 @@ def test_resume(pipeline: Pipeline, run: Run) -> None:
         ("resume", (run.path, 50)),
         ("resume", (run.path, None)),
     ]
+
+
+def test_live_watches_new_and_resumed_runs(pipeline: Pipeline, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreampgc import live
+
+    monkeypatch.setattr(live, "require_viser", lambda: None)
+    monkeypatch.setattr(live, "live_view", lambda console: nullcontext("eyes"))
+    for line in (["text", "a car", "--device", "cpu"], ["text", "--resume", str(run.path)]):
+        assert run_command([*line, "--live"]) == run_command(line) == 0
+    assert [named["watch"] for _, _, named in pipeline.calls] == ["eyes", None, "eyes", None]
+
+
+def test_live_without_viser_names_the_extra_and_begins_nothing(
+    capsys: pytest.CaptureFixture[str], pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'dreampgc[live]'" in refused(capsys, "text", "a car", "--device", "cpu", "--live", code=3)
+    assert not pipeline.calls
 
 
 def test_export_and_render_take_the_newest_run(pipeline: Pipeline, run: Run) -> None:

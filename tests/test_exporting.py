@@ -195,6 +195,13 @@ def test_where_the_field_is_lost_the_finished_mesh_is_taken(
     assert len(rendered(run, tmp_path / "frames", "--frames", "2", "--resolution", "24")) == 2
 
 
+def test_a_run_with_a_lost_configuration_is_exported_from_inside(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose(run, "config.toml")
+    monkeypatch.chdir(run)
+    assert run_command(["export", ".", "--format", "ply"]) == 0
+    assert (run / "mesh.ply").is_file()
+
+
 def test_a_lost_record_and_lost_pictures_do_not_stop_an_export(run: Path) -> None:
     whole = (run / "mesh.glb").read_bytes()
     lose(run, "run.json", "mesh.glb", "turntable.webp", "previews", "gradients", "metrics.jsonl")

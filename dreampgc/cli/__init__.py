@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal, NoReturn
@@ -77,11 +78,13 @@ def text(
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Configuration to start from.")] = None,
     assignments: Assignments = None,
+    live: Annotated[bool, typer.Option("--live", help="Show the field in a browser while it trains.")] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Make a 3D object from a text: trains a field, then writes mesh.glb and turntable.webp."""
     from dreampgc.config import load_config
+    from dreampgc.live import live_view, require_viser
     from dreampgc.runs import open_run
 
     console = Console(quiet=quiet, json=json)
@@ -94,19 +97,23 @@ def text(
         "seed": seed,
         "device": device,
     }
+    if live:
+        require_viser()
     if resume is not None:
         _require_alone({**options, "output": output, "config": config, "set": assignments})
         require_positive(steps=steps)
         path = open_run(resume).path
         from dreampgc import pipeline  # seconds of imports: bad input is answered before
 
-        run = pipeline.resume(path, console, steps)
+        with live_view(console) if live else nullcontext() as watch:
+            run = pipeline.resume(path, console, steps, watch)
     else:
         options["loop.steps"] = steps
         resolved = load_config(file=config, assignments=assignments or (), options=options, family=family)
         from dreampgc import pipeline
 
-        run = pipeline.create(resolved, output, console)
+        with live_view(console) if live else nullcontext() as watch:
+            run = pipeline.create(resolved, output, console, watch)
     console.info(f"done: see {run}")
     console.event("done", run=run)
 

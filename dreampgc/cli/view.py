@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def view(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN ...]", help="Run folders; the newest run if left out.")
+        list[Path] | None, typer.Argument(metavar="RUN", help="Run folders; the newest run if left out.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="page.html", help="Write one file that can be mailed, and end.")
@@ -46,7 +45,7 @@ def view(
     console.info(f"wrote {output}")
     console.event("file", path=output)
     if open_page:
-        webbrowser.open(output.resolve().as_uri())
+        _open(output.resolve().as_uri())
 
 
 def _serve(runs: Sequence[Run], port: int, open_page: bool, console: Console) -> None:
@@ -58,5 +57,11 @@ def _serve(runs: Sequence[Run], port: int, open_page: bool, console: Console) ->
         console.info(f"see {server.url} (Ctrl-C ends it)")
         console.event("serving", url=server.url)
         if open_page:
-            webbrowser.open(server.url)
+            _open(server.url)
         server.serve_forever()
+
+
+def _open(url: str) -> None:
+    import webbrowser
+
+    webbrowser.open(url)

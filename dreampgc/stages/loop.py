@@ -45,7 +45,8 @@ class Loop:
     """Progress, metrics, pictures, checkpoints, signals and the policy for steps that are not finite.
 
     ``save()`` gives the stage's whole state and ``load(tensors, state)`` takes it back. ``preview(done)`` draws
-    the field for ``previews/``, ``gradient(done)`` the last step's gradients for ``gradients/``.
+    the field for ``previews/``, ``gradient(done)`` the last step's gradients for ``gradients/``; ``watch(done)`` is
+    told of each step, and must not draw from the random generators either.
     """
 
     def __init__(
@@ -58,13 +59,14 @@ class Loop:
         load: Callable[[dict[str, Tensor], dict[str, Any]], None],
         preview: Picture | None = None,
         gradient: Picture | None = None,
+        watch: Callable[[int], None] | None = None,
         label: str = "training",
     ) -> None:
         self.run, self.config, self.console, self.label = run, config, console, label
         #: Steps that were skipped because their loss or a gradient was not finite: in all, and lately in a row.
         self.bad_steps = 0
         self.bad_in_a_row = 0
-        self._save, self._load = save, load
+        self._save, self._load, self._watch = save, load, watch
         self._pictures = (
             ("previews", config.preview_every, preview),
             ("gradients", config.gradient_every, gradient),
@@ -133,6 +135,8 @@ class Loop:
             self._done = step + 1
             report.update(self._done, self._note)
             self._write_what_is_due(total)
+            if self._watch is not None:
+                self._watch(self._done)
             self._stop_if_told()
 
     def apply(self, optimizer: Optimizer, loss: Tensor, parameters: Iterable[Tensor]) -> bool:

@@ -97,6 +97,14 @@ class NerfStage:
         rows = [np.concatenate(list(to_frames(part)), axis=1) for part in (image, depth)]
         return np.concatenate(rows)
 
+    def look(self, views: Views, height: int, width: int) -> NDArray[np.uint8]:
+        """The field as it is now, from ``views``, ``[B,H,W,3]``; where it has latents, at their decoder's sizes."""
+        scale = self.prior.downsampling if self.latent else 1
+        frame = self._frame(views, height)
+        frame["height"], frame["width"] = height // scale, width // scale
+        image = render_image(self.state.field, views.to(self.device), self.state.grid, **frame).image
+        return to_frames(self.prior.decode(image) if self.latent else image)
+
     def gradient_picture(self, done: int) -> NDArray[np.uint8]:
         """The last step's image gradient, before and after shaping; its norms at every pixel."""
         last = self.guidance.last

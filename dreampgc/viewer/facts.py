@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+#: The methods that have a threshold.
+SHAPING = ("pngd", "pgc-v", "pgc-n")
+
 
 def facts_of(
     record: Mapping[str, Any], config: Mapping[str, Any], mesh: Mapping[str, Any] | None, size: int
@@ -49,7 +52,8 @@ def _training(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _setting(record: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "guidance.method" in config:
-        yield "Method", f"{config['guidance.method']}, threshold {config['guidance.clip']}"
+        method = config["guidance.method"]
+        yield "Method", f"{method}, threshold {config['guidance.clip']}" if method in SHAPING else method
     prior = record.get("prior", config.get("prior"))
     if prior is not None:
         yield "Prior", str(prior)

@@ -115,7 +115,11 @@ class _Folder:
         """The columns of ``metrics.jsonl``, ``step`` among them; NaN and whatever is no number are None."""
         if not self._has("metrics.jsonl"):
             return {}
-        lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            self._note(f"metrics.jsonl cannot be read: {error.strerror}")
+            return {}
         rows = [row for row in map(_row, lines) if row is not None]
         if len(rows) < len(lines):
             self._note(f"metrics.jsonl is damaged in {len(lines) - len(rows)} of {len(lines)} lines")
@@ -146,14 +150,21 @@ class _Folder:
         return _data_url(file.getvalue())
 
     def _has(self, name: str, hint: str = "") -> bool:
-        """Whether a file is there; notes if it is not."""
+        """Whether a file is there and holds something; notes if not."""
         if (self.path / name).is_file():
-            return True
+            if (self.path / name).stat().st_size > 0:
+                return True
+            self._note(f"{name} is empty")
+            return False
         self._note(f"{name} is not there yet" if self.state == "running" else f"{name} is missing{hint}")
         return False
 
     def _note(self, problem: str) -> None:
-        self.problems.append(problem.replace(str(self.path), self.name))
+        """Keep a problem; where the run lies is nobody's business to whom the page is mailed."""
+        for place in (self.path.resolve(), self.path):
+            if len(place.parts) > 1:
+                problem = problem.replace(str(place), self.name)
+        self.problems.append(problem)
 
 
 def _data_url(content: bytes) -> str:

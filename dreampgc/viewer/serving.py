@@ -23,9 +23,8 @@ class PageServer(ThreadingHTTPServer):
         self.make = make
         try:
             super().__init__((HOST, port), _Handler)
-        except (OSError, OverflowError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "there is no such port"
-            raise InputError(f"cannot serve on {HOST}:{port}: {reason}; --port 0 takes any that is free") from error
+        except OSError as error:
+            raise InputError(f"cannot serve on {HOST}:{port}: {error.strerror}; --port 0 takes a free one") from error
 
     @property
     def url(self) -> str:

@@ -45,7 +45,7 @@ class Instruments:
         caption = Caption.parse(run.config.prompt)
         return {
             **self._shape(mesh, caption),
-            **self._looks(look_at(mesh), caption),
+            **self.looks(look_at(mesh), caption),
             **_health(mesh),
             **_gradients(run.path / "metrics.jsonl"),
             "seconds": run.record["timings"]["train"],
@@ -57,7 +57,8 @@ class Instruments:
         shape = self.shapes.measure(solid, caption)
         return {"class_right": ranking[0] == kind_of(caption), "class_found": str(ranking[0]), **vars(shape)}
 
-    def _looks(self, pictures: RenderOutput, caption: Caption) -> Row:
+    def looks(self, pictures: RenderOutput, caption: Caption) -> Row:
+        """What pictures of `dreampgc.metrics.pictures.evaluation_views` say about paints and fronts."""
         asked, found = [], []
         for one, base in ((caption, False), (caption.base, True)):
             if one is not None and one.attribute is not None:

@@ -63,25 +63,46 @@ class Denoiser(nn.Module):
 
 def train_denoiser(model: Denoiser, captions: Captions, latents: Tensor, trainer: Trainer, *, batch: int) -> None:
     """Predict the noise in latents ``[2,N,4,s,s]`` of unit variance, under captions mixed as guidance mixes them."""
-    device = latents.device
-    alphas = make_scheduler().alphas_cumprod.to(device)
-
-    def objective(noisy: Tensor, t: Tensor, noise: Tensor, tokens: Tensor, shares: Tensor) -> Tensor:
-        text = mixed_conditions(model.text_encoder, tokens, shares)
-        return functional.mse_loss(model.unet(noisy, t, encoder_hidden_states=text).sample.float(), noise)
+    alphas = make_scheduler().alphas_cumprod.to(latents.device)
 
     def draw(generator: torch.Generator) -> tuple[Tensor, ...]:
-        index = torch.randint(latents.shape[1], (batch,), generator=generator, device=device)
-        side = torch.randint(len(latents), (batch,), generator=generator, device=device)
-        clean = latents[side, index].float()
-        noise = torch.randn(clean.shape, generator=generator, device=device)
-        t = torch.randint(1000, (batch,), generator=generator, device=device)
-        alpha = alphas[t][:, None, None, None]
-        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-        tokens, shares = captions.draw(index, torch.rand(3, batch, generator=generator, device=device))
-        return noisy, t, noise, tokens, shares
+        return draw_noisy(captions, latents, alphas, batch, generator)
 
-    trainer.run(model, draw, objective)
+    trainer.run(model, draw, lambda *inputs: denoising_loss(model, *inputs))
+
+
+def draw_noisy(
+    captions: Captions, latents: Tensor, alphas: Tensor, batch: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The inputs of `denoising_loss`: noisy latents, time steps, noise, tokens and their shares.
+
+    ``alphas`` ``[1000]`` are the noise schedule's cumulative products.
+    """
+    device = latents.device
+    index = torch.randint(latents.shape[1], (batch,), generator=generator, device=device)
+    side = torch.randint(len(latents), (batch,), generator=generator, device=device)
+    clean = latents[side, index].float()
+    noise = torch.randn(clean.shape, generator=generator, device=device)
+    t = torch.randint(1000, (batch,), generator=generator, device=device)
+    alpha = alphas[t][:, None, None, None]
+    noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+    tokens, shares = captions.draw(index, torch.rand(3, batch, generator=generator, device=device))
+    return noisy, t, noise, tokens, shares
+
+
+def denoising_loss(model: Denoiser, noisy: Tensor, t: Tensor, noise: Tensor, tokens: Tensor, shares: Tensor) -> Tensor:
+    """The mean squared error of the predicted noise."""
+    text = mixed_conditions(model.text_encoder, tokens, shares)
+    return functional.mse_loss(model.unet(noisy, t, encoder_hidden_states=text).sample.float(), noise)
+
+
+@torch.no_grad()
+def held_out_loss(model: Denoiser, captions: Captions, latents: Tensor, *, batch: int = 256, rounds: int = 32) -> float:
+    """`denoising_loss` of latents that were never trained on; the same noise and time steps for every model."""
+    generator = torch.Generator(latents.device).manual_seed(0)
+    alphas = make_scheduler().alphas_cumprod.to(latents.device)
+    losses = [denoising_loss(model, *draw_noisy(captions, latents, alphas, batch, generator)) for _ in range(rounds)]
+    return torch.stack(losses).mean().item()
 
 
 def mixed_conditions(encoder: CLIPTextModel, tokens: Tensor, shares: Tensor) -> Tensor:

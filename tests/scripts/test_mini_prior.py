@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mini_prior import denoiser
 from mini_prior.captions import FORMS, MIXED, Captions, make_caption
 from mini_prior.data import NAMES, NONE, Dataset, draw_attributes, draw_shapes, render_dataset
 from mini_prior.tokenizer import make_tokenizer
@@ -119,3 +120,22 @@ def test_every_form_of_a_pair_is_its_own_caption() -> None:
         "a duck on a blue table",
         "a duck on a table",
     ]
+
+
+def test_the_held_out_loss_is_that_of_the_noise_and_the_same_at_every_call(
+    captions: Captions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents, drawn = torch.zeros(2, 3, 4, 8, 8), []
+
+    def nothing(_model: None, *inputs: torch.Tensor) -> torch.Tensor:
+        drawn.append(inputs)
+        return inputs[2].square().mean()  # of predicting zero
+
+    monkeypatch.setattr(denoiser, "denoising_loss", nothing)
+    losses = [denoiser.held_out_loss(None, captions, latents, batch=16, rounds=4) for _ in range(2)]  # pyright: ignore
+    assert losses[0] == losses[1] == pytest.approx(1, abs=0.05)
+    noisy, t, noise, tokens, shares = drawn[0]
+    alpha = denoiser.make_scheduler().alphas_cumprod[t][:, None, None, None]
+    torch.testing.assert_close(noisy, (1 - alpha).sqrt() * noise)  # all latents are zero
+    assert tokens.shape[:2] == shares.shape == (16, MIXED)
+    assert len({int(one) for _, t, *_ in drawn[:4] for one in t}) > 50

@@ -22,22 +22,26 @@ function svg(name, attributes = {}, text = "") {
     return element;
 }
 
-/* The values of a chart's curves in all runs, so that charts side by side have one scale. */
+/* Least and greatest; a list may be too long to be the arguments of Math.min. */
+function rangeOf(values) {
+    return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+}
+
+/* The scale of a chart: one for all runs, so that charts side by side compare. */
 function scaleOf(chart, runs) {
     const names = Object.keys(chart.curves);
     let values = runs.flatMap((run) => names.flatMap((name) => run.curves[name] ?? []));
     values = values.filter((value) => value !== null && (!chart.log || value > 0));
-    if (chart.threshold) values.push(...runs.map((run) => run.threshold).filter((value) => value > 0));
+    if (chart.threshold) values = values.concat(runs.map((run) => run.threshold).filter((value) => value > 0));
     const steps = runs.flatMap((run) => run.curves.step ?? []);
     if (values.length === 0) return null;
     const through = chart.log ? Math.log10 : (value) => value;
-    const [low, high] = [values, values].map((list, index) =>
-        list.reduce((best, value) => (index ? Math.max : Math.min)(best, through(value)), index ? -Infinity : Infinity));
+    const [low, high] = rangeOf(values.map(through));
     const room = 0.04 * (high - low) || 0.5;
-    const last = steps.reduce((best, step) => Math.max(best, step), 1);
+    const last = Math.max(rangeOf(steps)[1], 1);
     const { width, height, left, right, top, bottom } = SIZE;
     const y = (value) => top + (height - top - bottom) * (1 - (through(value) - low + room) / (high - low + 2 * room));
-    return { x: (step) => left + (width - left - right) * step / last, y, low, high, last, through };
+    return { x: (step) => left + (width - left - right) * step / last, y, low, high, last };
 }
 
 /* Round numbers between the ends of a scale: decades, or steps of 1, 2 or 5. */
@@ -128,7 +132,8 @@ function readOut(picture, caption, chart, names, run, scale) {
     const cursor = svg("line", { class: "cursor", y1: SIZE.top, y2: SIZE.height - SIZE.bottom });
     const title = document.createElement("strong");
     title.textContent = chart.title;
-    const keys = names.map((_, number) => Object.assign(document.createElement("span"), { className: `key c${number}` }));
+    const keys = names.map((_, number) =>
+        Object.assign(document.createElement("span"), { className: `key c${number}` }));
     caption.append(title, ...keys);
     const say = (index) => {
         names.forEach((name, number) => {

@@ -2,7 +2,7 @@
    to plain canvases; a picture is drawn only when something in it changed. */
 "use strict";
 
-const CLAY = 0x9d9d9d;
+const CLAY = 0xb4b4b4;
 /* Where a view begins: the object's front, seen from the right and from above, as large as it fits. */
 const HOME = { azimuth: 30, elevation: 18, fov: 35 };
 
@@ -17,13 +17,11 @@ const NORMALS = {
         void main() { gl_FragColor = vec4(normalize(direction) * 0.5 + 0.5, 1.0); }`,
 };
 
-/* The renderer and the light that all views share. */
+/* The renderer that all views share. */
 class Studio {
     constructor() {
         this.renderer = new THREE.WebGLRenderer({ antialias: true, alpha: true });
         this.renderer.setScissorTest(true);
-        const generator = new THREE.PMREMGenerator(this.renderer);
-        this.environment = generator.fromScene(new THREE.RoomEnvironment(), 0.04).texture;
         this.width = this.height = 0;
         this.waiting = new Set();
     }
@@ -66,11 +64,12 @@ class View {
         this.radius = 1;
         this.onturn = () => {};
         this.scene = new THREE.Scene();
-        this.scene.environment = studio.environment;
-        this.scene.environmentIntensity = 0.5;
+        /* A bright sky and a bright floor; an environment map would look hardly better, and without a GPU it takes
+           seconds until the first picture. */
+        this.scene.add(new THREE.HemisphereLight(0xffffff, 0x8f8b86, 2.1));
         this.camera = new THREE.PerspectiveCamera(HOME.fov, 1, 0.01, 100);
         /* From above on the left of whoever looks. */
-        const key = new THREE.DirectionalLight(0xffffff, 1.25);
+        const key = new THREE.DirectionalLight(0xffffff, 1.6);
         key.position.set(-0.8, 1.2, 1.4);
         this.camera.add(key, key.target);
         this.scene.add(this.camera);
@@ -116,7 +115,9 @@ class View {
             normals: new THREE.ShaderMaterial(NORMALS),
             wireframe: clay,
         };
-        const lines = new THREE.MeshBasicMaterial({ color: 0x1d3a5f, wireframe: true, transparent: true, opacity: 0.55 });
+        const lines = new THREE.MeshBasicMaterial({
+            color: 0x1d3a5f, wireframe: true, transparent: true, opacity: 0.55,
+        });
         mesh.userData.lines = new THREE.Mesh(mesh.geometry, lines);
         mesh.add(mesh.userData.lines);
     }
@@ -175,6 +176,7 @@ class View {
         const half = Math.tan(HOME.fov * Math.PI / 360) / Math.min(this.camera.aspect, 1);
         this.camera.fov = 360 / Math.PI * Math.atan(half);
         this.camera.updateProjectionMatrix();
-        this.studio.request(this);
+        /* At once: a canvas of a new size is empty. */
+        this.studio.draw(this);
     }
 }

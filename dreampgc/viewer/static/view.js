@@ -19,9 +19,11 @@ function element(name, properties = {}, ...children) {
 function section(title, make, ...above) {
     const contents = runs.map(make);
     if (contents.every((content) => content === null)) return null;
+    const nothing = () => element("p", { className: "none" }, "nothing here");
     const columns = contents.map((content, index) =>
-        element("div", { className: "column" }, columnTitle(index), content ?? element("p", { className: "none" }, "nothing here")));
-    return element("section", {}, element("h2", {}, title), ...above, element("div", { className: "columns" }, ...columns));
+        element("div", { className: "column" }, columnTitle(index), content ?? nothing()));
+    const beside = element("div", { className: "columns" }, ...columns);
+    return element("section", {}, element("h2", {}, title), ...above, beside);
 }
 
 function columnTitle(index) {
@@ -42,7 +44,9 @@ let studio = null;
 let linked = true;
 
 function stage(run) {
-    if (run.image !== null) return element("div", { className: "stage" }, element("img", { src: run.image, alt: run.prompt }));
+    if (run.image !== null) {
+        return element("div", { className: "stage" }, element("img", { src: run.image, alt: run.prompt }));
+    }
     if (run.mesh === null) return element("div", { className: "stage empty" }, element("p", {}, "no mesh to show"));
     const hint = "Drag to turn, click and scroll to come nearer.";
     const canvas = element("canvas", { tabIndex: 0, title: hint, dataset: { state: "loading" } });
@@ -83,7 +87,8 @@ function tools() {
     const reset = element("button", { type: "button", onclick: resetAll }, "Reset view");
     const link = element("input", { type: "checkbox", checked: true, name: "linked" });
     link.addEventListener("change", () => { linked = link.checked; });
-    const bar = [element("div", { className: "modes" }, ...choices), reset];
+    const modes = element("div", { className: "modes", role: "radiogroup", ariaLabel: "What to show" }, ...choices);
+    const bar = [modes, reset];
     if (!alone) bar.push(element("label", { className: "link" }, link, "turn together"));
     return element("div", { className: "tools" }, ...bar);
 }
@@ -103,7 +108,8 @@ function state(run) {
 }
 
 function turntable(run) {
-    return run.turntable === null ? null : element("img", { className: "turntable", src: run.turntable, alt: `${run.prompt}, turning` });
+    if (run.turntable === null) return null;
+    return element("img", { className: "turntable", src: run.turntable, alt: `${run.prompt}, turning` });
 }
 
 function card(run) {
@@ -156,17 +162,26 @@ function pictures(title, kind, className, ...notes) {
 }
 
 function gradientNotes() {
-    const text = "The norm of every pixel's gradient, before shaping on the left and after it on the right, relative to the threshold c.";
-    const ends = SCALE_ENDS.map((end) => element("span", {}, end));
-    return [element("p", {}, text), element("div", { className: "scale" }, element("div", { className: "colours" }), element("div", {}, ...ends))];
+    const text = "The norm of every pixel's gradient, before shaping on the left and after it on the right, "
+        + "relative to the threshold c.";
+    const ends = element("div", {}, ...SCALE_ENDS.map((end) => element("span", {}, end)));
+    return [
+        element("p", {}, text),
+        element("div", { className: "scale" }, element("div", { className: "colours" }), ends),
+    ];
 }
 
 /* Configurations */
 
+/* Several runs: a row for each key, a column for each run. */
 function table(keys) {
-    const head = alone ? null : element("tr", {}, element("th"), ...runs.map((run) => element("th", { scope: "col" }, run.prompt)));
-    const rows = keys.map((key) => element("tr", {}, element("th", { scope: "row" }, key), ...runs.map((run) => element("td", {}, run.config[key] ?? "–"))));
-    return element("div", { className: "scroll" }, element("table", {}, ...(head ? [head] : []), ...rows));
+    const prompts = runs.map((run) => element("th", { scope: "col" }, run.prompt));
+    const rows = keys.map((key) => {
+        const values = runs.map((run) => element("td", {}, run.config[key] ?? "–"));
+        return element("tr", {}, element("th", { scope: "row" }, key), ...values);
+    });
+    const head = element("tr", {}, element("td"), ...prompts);
+    return element("div", { className: "scroll" }, element("table", {}, head, ...rows));
 }
 
 /* One run: its settings by section. */
@@ -176,8 +191,11 @@ function settings(run) {
         const [group, name] = key.includes(".") ? key.split(/\.(.*)/) : ["run", key];
         groups.set(group, [...(groups.get(group) ?? []), [name, value]]);
     }
-    const lists = [...groups].map(([group, pairs]) => element("div", { className: "group" }, element("h3", {}, group),
-        element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, value || "–")]))));
+    const lists = [...groups].map(([group, pairs]) => {
+        const items = pairs.flatMap(([name, value]) =>
+            [element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, value || "–")]);
+        return element("div", { className: "group" }, element("h3", {}, group), element("dl", {}, ...items));
+    });
     return element("div", { className: "settings" }, ...lists);
 }
 
