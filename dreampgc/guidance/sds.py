@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,13 +30,12 @@ class Record:
     norm: Norm
 
     @cached_property
-    def statistics(self) -> dict[str, float]:
-        """The raw gradient's pixel norms: median, p99, maximum, mean, clipped (share), non_finite (count)."""
-        numbers = gradient_statistics(self.gradient.raw, self.threshold, self.norm)
-        return dict(zip(numbers, torch.stack([x.double() for x in numbers.values()]).tolist(), strict=True))
+    def statistics(self) -> dict[str, Tensor]:
+        """The raw gradient's pixel norms: median, p99, maximum, mean, clipped (share), non_finite (count); 0-d."""
+        return gradient_statistics(self.gradient.raw, self.gradient.counted, self.norm)
 
     @property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Tensor]:
         """What a stage logs of it: the mean time step ``t`` and the statistics, as ``gradient_NAME``."""
         statistics = {f"gradient_{name}": value for name, value in self.statistics.items()}
         return {"t": self.timesteps.float().mean(), **statistics}
