@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dreampgc.transfer import upload
 from dreampgc.types import Rays
 
 
@@ -33,8 +34,9 @@ class Views:
         return Views(self.azimuth[index], self.elevation[index], self.distance[index], self.fov[index])
 
     def to(self, device: torch.device | str) -> Views:
-        """The same cameras on ``device``."""
-        return Views(*(x.to(device) for x in (self.azimuth, self.elevation, self.distance, self.fov)))
+        """The same cameras on ``device``; the host does not wait for it."""
+        together = torch.stack([self.azimuth, self.elevation, self.distance, self.fov])
+        return Views(*upload(together, device).unbind())
 
     def positions(self) -> Tensor:
         """Camera centres ``[B,3]`` in world space."""

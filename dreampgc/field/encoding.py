@@ -51,6 +51,7 @@ class HashGrid(nn.Module):
             )
         growth = (max_resolution / base_resolution) ** (1 / max(levels - 1, 1))
         resolutions = [round(base_resolution * growth**level) for level in range(levels)]
+        self._sizes = resolutions
         self._bits = log2_hashmap_size // 3  # of one coordinate on a dense level
         dense = (1, 2**self._bits, 4**self._bits)
         self.dense_levels = sum(resolution < 2**self._bits for resolution in resolutions)
@@ -81,7 +82,7 @@ class HashGrid(nn.Module):
         """The dense levels as volumes ``[features, r+1, r+1, r+1]`` (z, y, x), views into the table."""
         side = 2**self._bits
         volumes = self.table[:, : self.dense_levels, : side**3].unflatten(2, (side, side, side))
-        sizes = (self.resolutions[: self.dense_levels] + 1).tolist()
+        sizes = [resolution + 1 for resolution in self._sizes[: self.dense_levels]]
         return [volumes[:, level, :n, :n, :n] for level, n in enumerate(sizes)]
 
 

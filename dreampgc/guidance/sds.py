@@ -15,6 +15,7 @@ from dreampgc.guidance.schedule import Schedule, Weighting, weight
 from dreampgc.ops.reference import Norm, gradient_statistics
 from dreampgc.priors.base import Prior, TextCondition
 from dreampgc.priors.prompts import view_prompts, view_weights
+from dreampgc.transfer import upload
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class ScoreDistillation:
         ``latent``), seen from ``views``; smaller renders than the prior's are upsampled inside.
         """
         text, away = self._condition(views), self._away_from_front(views)
-        timesteps = self.schedule.sample(step, len(image), self.generator).to(self.prior.device)
+        timesteps = upload(self.schedule.sample(step, len(image), self.generator), self.prior.device)
         gradient = propagate(
             self.method,
             self.prior,
@@ -113,7 +114,7 @@ class ScoreDistillation:
 
         ``away`` ``[B]`` is how strongly each view must not look like the front, None where that is of no concern.
         """
-        noise = torch.randn(latents.shape, generator=self.generator).to(latents.device)
+        noise = upload(torch.randn(latents.shape, generator=self.generator), latents.device)
         alpha = self.prior.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         w = weight(self.prior.alphas_cumprod, timesteps, self.weighting).view(-1, 1, 1, 1)

@@ -88,7 +88,7 @@ class Image2dStage:
         return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
 
 
-def make_state(config: RunConfig, prior: Prior, generator: torch.Generator) -> Image2dState:
+def make_state(config: RunConfig, prior: Prior, generator: torch.Generator, *, fused: bool = False) -> Image2dState:
     """A white image with a little noise, drawn from ``generator``, and its optimiser.
 
     White is the background that the object should end up on: from gray, the same steps leave a background that
@@ -102,6 +102,6 @@ def make_state(config: RunConfig, prior: Prior, generator: torch.Generator) -> I
         parameter = torch.nn.Parameter(prior.encode(image) if latent else image)
     settings = config.optimizer
     rate = settings.learning_rate * (LATENT_RATE if latent else 1.0)
-    optimizer = torch.optim.Adam([parameter], lr=rate, betas=settings.betas, eps=settings.eps)
+    optimizer = torch.optim.Adam([parameter], lr=rate, betas=settings.betas, eps=settings.eps, fused=fused)
     optimizer.param_groups[0]["initial_lr"] = rate
     return Image2dState(parameter, optimizer, generator)

@@ -21,8 +21,9 @@ from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.images import to_frames
 from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import Prior
-from dreampgc.render import OccupancyGrid, Shading, render, render_image, sample_lights
+from dreampgc.render import OccupancyGrid, Rooms, Shading, render, render_image, sample_lights
 from dreampgc.stages.loop import Loop
+from dreampgc.transfer import upload
 from dreampgc.types import RenderOutput
 
 
@@ -62,11 +63,19 @@ def load_modules(modules: dict[str, torch.nn.Module], tensors: dict[str, Tensor]
 class NerfStage:
     """Trains a field so that the prior likes every view of it.
 
-    ``state`` is what is trained, ``guidance`` holds the prior and the method; ``config`` is the run's.
+    ``state`` is what is trained, ``guidance`` holds the prior and the method; ``config`` is the run's. With ``rooms``
+    no step waits for the device.
     """
 
-    def __init__(self, config: RunConfig, prior: Prior, guidance: ScoreDistillation, state: NerfState) -> None:
-        self.config, self.prior, self.guidance, self.state = config, prior, guidance, state
+    def __init__(
+        self,
+        config: RunConfig,
+        prior: Prior,
+        guidance: ScoreDistillation,
+        state: NerfState,
+        rooms: Rooms | None = None,
+    ) -> None:
+        self.config, self.prior, self.guidance, self.state, self.rooms = config, prior, guidance, state, rooms
         self.latent = renders_latents(config)
         self.device = prior.device
 
@@ -76,13 +85,16 @@ class NerfStage:
         parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
         for step in loop.steps(loop.resume(), total):
             if step % self.config.render.grid_every == 0:
-                state.grid.update(state.field.density, state.generator, share=1.0 if step == 0 else 0.125)
+                share = 1.0 if step == 0 else 0.125
+                state.grid.update(state.field.density, state.generator, share=share, rooms=self.rooms)
             decay_rates(state.optimizer, self.config.optimizer.final_rate ** (step / total))
             views = self._sample_views()
             out = self._render(views, step)
             g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
             regularisers = self._regularisers(out, step)
             loss = (out.image * g_image).sum() / len(views) + sum(regularisers.values(), out.image.new_zeros(()))
+            if "whole" in out.extras:
+                loss = torch.where(out.extras["whole"], loss, torch.nan)  # what did not find room is skipped
             loop.apply(state.optimizer, loss, parameters)
             loop.log(step, {"loss": loss.detach(), **self._metrics(out, regularisers)})
 
@@ -126,8 +138,9 @@ class NerfStage:
             **frame,
             shading=shading,
             light=light,
-            ambient=ambient.to(self.device),
+            ambient=upload(ambient, self.device),
             generator=generator,
+            rooms=self.rooms,
         )
 
     def _frame(self, views: Views, size: int) -> dict[str, Any]:
@@ -152,7 +165,7 @@ class NerfStage:
         kind = self.config.render.background
         if kind == "learned":
             return self.state.background(views.rays(size, size).directions)
-        dice = torch.rand(len(views), 4, generator=self.state.generator).to(self.device)
+        dice = upload(torch.rand(len(views), 4, generator=self.state.generator), self.device)
         plain = kind == "white"
         return self._colour(torch.where((dice[:, 3:] < 0.5) | plain, torch.ones_like(dice[:, :3]), dice[:, :3]))
 
@@ -187,7 +200,7 @@ class NerfStage:
         assert last is not None, "logged after a step"
         return {
             "opacity": out.opacity.detach().mean(),
-            "samples": len(out.extras["rays"]),
+            "samples": out.extras["valid"].sum() if "valid" in out.extras else len(out.extras["rays"]),
             **{name: term.detach() for name, term in regularisers.items()},
             **last.metrics,
         }

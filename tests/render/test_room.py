@@ -1,0 +1,146 @@
+"""Property and fault: rendering into reserved room gives what packed rendering gives, or says that it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dreampgc.cameras import orbit_views
+from dreampgc.field import InstantNGP
+from dreampgc.render import OccupancyGrid, render
+from dreampgc.render import room as room_module
+from dreampgc.render.marching import march
+from dreampgc.render.room import Room, Rooms, places
+from dreampgc.transfer import Download
+from dreampgc.types import RenderOutput
+
+
+@pytest.fixture
+def field() -> InstantNGP:
+    torch.manual_seed(3)
+    return InstantNGP(levels=3, log2_hashmap_size=9, hidden=8, blob_radius=0.4)
+
+
+@pytest.fixture
+def grid(field: InstantNGP) -> OccupancyGrid:
+    grid = OccupancyGrid(16)
+    grid.update(field.density)
+    return grid
+
+
+@given(chosen=st.lists(st.booleans(), min_size=1, max_size=40), size=st.integers(1, 50))
+def test_places_are_those_of_nonzero_and_then_padding(chosen: list[bool], size: int) -> None:
+    mask = torch.tensor(chosen)
+    expected = [*mask.nonzero()[:, 0].tolist(), *[len(chosen)] * size][:size]
+    assert places(mask.cumsum(0, dtype=torch.int32), size).tolist() == expected
+
+
+def test_marching_finds_the_same_samples(grid: OccupancyGrid) -> None:
+    rays = orbit_views(3).rays(20, 20)
+    origins, directions = rays.origins.reshape(-1, 3), rays.directions.reshape(-1, 3)
+    jitter = torch.rand(len(origins), generator=torch.Generator().manual_seed(0))
+    packed = march(origins, directions, grid, 0.03, jitter)
+    padded = march(origins, directions, grid, 0.03, jitter, Rooms())
+    assert padded.valid is not None and padded.whole is not None
+    assert padded.whole
+    assert len(padded.rays) > len(packed.rays) > 1000
+    assert torch.equal(padded.rays[padded.valid], packed.rays)
+    assert torch.equal(padded.distances[padded.valid], packed.distances)
+    assert (padded.rays.diff() >= 0).all()  # sums over rays rely on it
+
+
+def test_a_grid_that_is_empty_gives_padding_alone() -> None:
+    grid = OccupancyGrid(8)
+    grid.update(lambda points: torch.zeros(len(points)))
+    rays = orbit_views(1).rays(4, 4)
+    found = march(rays.origins.reshape(-1, 3), rays.directions.reshape(-1, 3), grid, 0.1, rooms=Rooms())
+    assert found.valid is not None
+    assert not found.valid.any()
+    assert found.distances.isfinite().all()
+
+
+def drawn(field: InstantNGP, grid: OccupancyGrid, shading: Any, rooms: Rooms | None) -> RenderOutput:
+    return render(
+        field,
+        orbit_views(2),
+        grid,
+        height=24,
+        width=24,
+        samples=96,
+        background=torch.tensor([[0.2, 0.5, 0.8]]).expand(2, 3),
+        shading=shading,
+        generator=torch.Generator().manual_seed(1),
+        rooms=rooms,
+    )
+
+
+@pytest.mark.parametrize("shading", ["albedo", "lambertian", "textureless", "normals"])
+def test_pictures_and_gradients_are_the_same(field: InstantNGP, grid: OccupancyGrid, shading: str) -> None:
+    pictures, gradients = [], []
+    for rooms in (None, Rooms()):
+        out = drawn(field, grid, shading, rooms)
+        field.zero_grad()
+        (out.image * out.image.detach().cos()).sum().backward()
+        pictures.append(out)
+        gradients.append({name: p.grad for name, p in field.named_parameters()})
+    packed, padded = pictures
+    assert "whole" not in packed.extras
+    assert padded.extras["whole"]
+    for name in ("image", "opacity", "depth"):
+        # matrix products of other sizes: roundings differ
+        torch.testing.assert_close(getattr(padded, name), getattr(packed, name), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-5)
+    if shading != "albedo":
+        normals, valid = padded.extras["normals"], padded.extras["valid"]
+        torch.testing.assert_close(normals[valid], packed.extras["normals"], rtol=1e-4, atol=1e-4)
+        assert not normals[~valid].any()
+
+
+@pytest.mark.parametrize("purpose", ["samples", "normals"])
+def test_what_finds_no_room_is_told(
+    field: InstantNGP, grid: OccupancyGrid, purpose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reserve(self: Rooms, asked: str, among: int, count: Tensor) -> int:
+        return int(count) - (asked == purpose)
+
+    monkeypatch.setattr(Rooms, "reserve", reserve)
+    assert not drawn(field, grid, "lambertian", Rooms()).extras["whole"]
+    monkeypatch.setattr(Rooms, "reserve", lambda self, asked, among, count: int(count))
+    assert drawn(field, grid, "lambertian", Rooms()).extras["whole"]
+
+
+def test_a_grid_updated_into_room_knows_the_same(field: InstantNGP) -> None:
+    """The same cells with the same jitter: padding draws its numbers after all others."""
+    known = []
+    for rooms in (None, Rooms()):
+        grid, dice = OccupancyGrid(16), torch.Generator().manual_seed(5)
+        grid.update(field.density, dice, share=1.0)
+        grid.update(field.density, dice, share=0.125, rooms=rooms)
+        known.append(grid.state_dict())
+    torch.testing.assert_close(known[1], known[0], rtol=1e-5, atol=1e-6)
+
+
+def test_room_follows_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_module, "_GRAIN", 1)
+    room = Room()
+    assert room.reserve(torch.tensor(100)) == 250
+    assert room.reserve(torch.tensor(160)) == 250
+    assert room.reserve(torch.tensor(400)) == 600  # on a CPU a count arrives at once
+    sizes = [room.reserve(torch.tensor(10)) for _ in range(400)]
+    assert sizes[0] == 600
+    assert sizes[-1] < 200
+
+
+def test_room_does_not_wait_for_late_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_module, "_GRAIN", 1)
+    room = Room()
+    room.reserve(torch.tensor(100))
+    with monkeypatch.context() as patch:
+        patch.setattr(Download, "arrived", lambda self: False)
+        assert room.reserve(torch.tensor(1000)) == 250
+    assert room.reserve(torch.tensor(1000)) == 1500
