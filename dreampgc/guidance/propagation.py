@@ -25,22 +25,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreampgc.errors import InputError
+from dreampgc.ops.linearise import Transpose, linearise
 from dreampgc.ops.pixel_clip import pixel_clip_with_statistics
 from dreampgc.ops.reference import Norm, clip_statistics
 from dreampgc.priors.base import Prior
 
-#: Carries a cotangent back through a linearised function: ``g_y -> (dy/dx)^T g_y``.
-Transpose = Callable[[Tensor], Tensor]
 Pullback = Callable[[Prior, Tensor], tuple[Tensor, Transpose]]
 Shaping = Callable[[Tensor, float, Norm], tuple[Tensor, Tensor]]
-
-
-def linearise(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Transpose]:
-    """``y = f(x)`` and the transpose of the Jacobian there, exact by reverse-mode differentiation (used once)."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        y = function(x)
-    return y.detach(), lambda g: torch.autograd.grad(y, x, g)[0]
 
 
 # Pullbacks: image -> latents, and the way back for g_z.
@@ -53,7 +44,7 @@ def no_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:
 
 def exact_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:
     """``z = E(x)`` and the encoder's vector-Jacobian product (Eq. 2): what nothing in the VAE's training regulates."""
-    return linearise(prior.encode, image)
+    return prior.encode_with_vjp(image)
 
 
 def linear_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:

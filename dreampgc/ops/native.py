@@ -13,7 +13,6 @@ import functools
 import hashlib
 import importlib.util
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from dreampgc.errors import InputError
-from dreampgc.files import replacing
+from dreampgc.files import cache_folder, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,7 +92,7 @@ def load() -> Any:
 
 def verdicts_file() -> Path:
     """Where verdicts are kept between processes."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dreampgc" / "native.json"
+    return cache_folder() / "native.json"
 
 
 def _machine(library: Path) -> str:
