@@ -123,6 +123,8 @@ def train(run: Run, config: RunConfig, load: Callable[[], Prior], console: Conso
             prior = load()
             accelerate(prior, _acceleration(config, prior), console.info)
             stage = build_stage(config, prior) if config.task == "text" else build_image_stage(config, prior)
+        if isinstance(stage, NerfStage) and _acceleration(config, prior) == "compiled":
+            stage.state.field.encoding.compile_kernels(console.info)
         state = stage.state
         with Loop(
             run,

@@ -9,11 +9,13 @@ A field is any callable ``(positions, directions) -> (density, colour)``:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from dreampgc.cameras import Views
 from dreampgc.ops.segments import sum_by_ray
@@ -60,6 +62,7 @@ def render(
     normals: bool = False,
     generator: torch.Generator | None = None,
     rooms: Rooms | None = None,
+    chunk: int | None = None,
 ) -> RenderOutput:
     """Draw ``views`` of ``field`` over ``background`` (``[B,C]`` or ``[B,C,H,W]``), differentiable in the field.
 
@@ -67,7 +70,7 @@ def render(
     units. ``light`` ``[B,3]`` unit vectors towards the light (the camera's own by default), ``ambient`` in
     [0,1], one or ``[B]``. ``generator`` (CPU) shifts each ray's samples at random within a step. Normals are
     computed if ``shading`` needs them or ``normals`` asks for them. With ``rooms``, kept from step to step, the host
-    does not wait for the device.
+    does not wait for the device. With ``chunk``, only so many rays at a time are in memory, and computed twice.
 
     ``extras``: ``rays`` (numbers in ``B*H*W``), ``distances``, ``weights``, ``densities`` ``[N]`` and
     ``step`` (0-d); with normals also ``normals``, ``directions`` ``[N,3]``. With ``rooms`` also ``valid`` ``[N]``,
@@ -75,7 +78,8 @@ def render(
     """
     wanted = needs_normals(shading) or normals
     bundle = _bundle(views, height, width, background, light, ambient, generator)
-    pixels, extras = _trace(field, bundle, grid, 2 * 3**0.5 / samples, shading, wanted, rooms)
+    trace = functools.partial(_trace, field, grid=grid, step=2 * 3**0.5 / samples, shading=shading, wanted=wanted)
+    pixels, extras = trace(bundle, rooms=rooms) if chunk is None else _sparing(trace, bundle, chunk)
     return _assemble(pixels, extras, (len(views), height, width), wanted)
 
 
@@ -100,6 +104,17 @@ def render_image(
     bundle = _bundle(views, height, width, background, light, ambient, None)
     parts = [_trace(field, part, grid, 2 * 3**0.5 / samples, shading, wanted)[0] for part in bundle.split(chunk)]
     return _assemble(torch.cat(parts), {}, (len(views), height, width), wanted)
+
+
+def _sparing(
+    trace: Callable[[_Bundle], tuple[Tensor, dict[str, Tensor]]], bundle: _Bundle, chunk: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """``trace`` of ``chunk`` rays at a time, of which backward computes again what it needs."""
+    results = [checkpoint(trace, part, use_reentrant=False, preserve_rng_state=False) for part in bundle.split(chunk)]
+    pixels, extras = zip(*results, strict=True)
+    joined = {name: torch.cat([extra[name] for extra in extras]) for name in extras[0] if name != "step"}
+    joined["rays"] = torch.cat([extra["rays"] + number * chunk for number, extra in enumerate(extras)])
+    return torch.cat(pixels), {**joined, "step": extras[0]["step"]}
 
 
 def _bundle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,12 @@ from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import Prior
 from dreampgc.render import OccupancyGrid, Rooms, Shading, render, render_image, sample_lights
 from dreampgc.stages.loop import Loop
+from dreampgc.stages.memory import MemoryLadder
 from dreampgc.transfer import upload
 from dreampgc.types import RenderOutput
+
+#: Rays at a time where memory is short, at first and at the least; and the least render, in pixels a side.
+_MOST_RAYS, _FEWEST_RAYS, _SMALLEST = 2**13, 2**9, 32
 
 
 @dataclass
@@ -78,25 +83,32 @@ class NerfStage:
         self.config, self.prior, self.guidance, self.state, self.rooms = config, prior, guidance, state, rooms
         self.latent = renders_latents(config)
         self.device = prior.device
+        self._chunk: int | None = None  # rays at a time
+        self._halvings = 0  # of the render's resolution
 
     def train(self, loop: Loop) -> None:
-        """The loop: views → image → shaped image gradient → loss → step."""
+        """The loop: occupancy, learning rates, and a step, in as much memory as there is."""
         state, total = self.state, self.config.loop.steps
+        memory = MemoryLadder([self._spare_prior, self._fewer_rays, self._smaller], state.generator, state.optimizer)
         parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
         for step in loop.steps(loop.resume(), total):
             if step % self.config.render.grid_every == 0:
                 share = 1.0 if step == 0 else 0.125
                 state.grid.update(state.field.density, state.generator, share=share, rooms=self.rooms)
             decay_rates(state.optimizer, self.config.optimizer.final_rate ** (step / total))
-            views = self._sample_views()
-            out = self._render(views, step)
-            g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
-            regularisers = self._regularisers(out, step)
-            loss = (out.image * g_image).sum() / len(views) + sum(regularisers.values(), out.image.new_zeros(()))
-            if "whole" in out.extras:
-                loss = torch.where(out.extras["whole"], loss, torch.nan)  # what did not find room is skipped
-            loop.apply(state.optimizer, loss, parameters)
-            loop.log(step, {"loss": loss.detach(), **self._metrics(out, regularisers)})
+            memory.attempt(functools.partial(self._step, loop, step, parameters), loop.console.warn)
+
+    def _step(self, loop: Loop, step: int, parameters: list[Tensor]) -> None:
+        """One step: views → image → shaped image gradient → loss → descent."""
+        views = self._sample_views()
+        out = self._render(views, step)
+        g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
+        regularisers = self._regularisers(out, step)
+        loss = (out.image * g_image).sum() / len(views) + sum(regularisers.values(), out.image.new_zeros(()))
+        if "whole" in out.extras:
+            loss = torch.where(out.extras["whole"], loss, torch.nan)  # what did not find room is skipped
+        loop.apply(self.state.optimizer, loss, parameters)
+        loop.log(step, {"loss": loss.detach(), **self._metrics(out, regularisers)})
 
     def preview(self, done: int) -> NDArray[np.uint8]:
         """Four sides, lit and as depth: ``[2S, 4S, 3]``."""
@@ -141,7 +153,24 @@ class NerfStage:
             ambient=upload(ambient, self.device),
             generator=generator,
             rooms=self.rooms,
+            chunk=self._chunk,
         )
+
+    def _spare_prior(self) -> str | None:
+        self.guidance.last = None
+        return "the prior looks at one view at a time and computes twice" if self.prior.save_memory() else None
+
+    def _fewer_rays(self) -> str | None:
+        if self._chunk == _FEWEST_RAYS:
+            return None
+        self._chunk = _MOST_RAYS if self._chunk is None else self._chunk // 4
+        return f"{self._chunk} rays are rendered at a time and computed twice"
+
+    def _smaller(self) -> str | None:
+        if self.latent or self._resolution(0) <= _SMALLEST:
+            return None
+        self._halvings += 1
+        return f"views are rendered at {self._resolution(0)} to {self._resolution(self.config.loop.steps)} pixels"
 
     def _frame(self, views: Views, size: int) -> dict[str, Any]:
         """What training and preview renders share; the background is white."""
@@ -151,7 +180,8 @@ class NerfStage:
     def _resolution(self, step: int) -> int:
         render_config = self.config.render
         early = step < render_config.ramp * self.config.loop.steps
-        return render_config.start_resolution if early else render_config.resolution
+        size = render_config.start_resolution if early else render_config.resolution
+        return max(size >> self._halvings, 1)
 
     def _shading(self) -> Shading:
         dice = torch.rand((), generator=self.state.generator).item()
