@@ -95,6 +95,14 @@ def build_image_stage(config: RunConfig, prior: Prior) -> Image2dStage:
     return Image2dStage(config, prior, _guidance(config, prior, generator), state)
 
 
+def speed_up(stage: NerfStage | Image2dStage, say: Callable[[str], None]) -> None:
+    """Let the stage's networks run as fast as its configuration allows on its device; ``say`` hears of fallbacks."""
+    kind = _acceleration(stage.config, stage.prior)
+    accelerate(stage.prior, kind, say)
+    if kind == "compiled" and isinstance(stage, NerfStage):
+        stage.state.field.encoding.compile_kernels(say)
+
+
 def _acceleration(config: RunConfig, prior: Prior) -> Acceleration:
     return acceleration_of(prior, config.loop.acceleration, hasty=config.preset == "draft")
 
@@ -121,10 +129,8 @@ def train(run: Run, config: RunConfig, load: Callable[[], Prior], console: Conso
         run.update(steps=config.loop.steps)
         with _timed(timings, "load"):
             prior = load()
-            accelerate(prior, _acceleration(config, prior), console.info)
             stage = build_stage(config, prior) if config.task == "text" else build_image_stage(config, prior)
-        if isinstance(stage, NerfStage) and _acceleration(config, prior) == "compiled":
-            stage.state.field.encoding.compile_kernels(console.info)
+            speed_up(stage, console.info)
         state = stage.state
         with Loop(
             run,

@@ -13,6 +13,7 @@ from torch.nn import functional
 from dreampgc.render.room import Rooms, places
 from dreampgc.transfer import upload
 
+_POINTS = 2**18  # densities that are looked at together
 _OPAQUE = 5.0  # optical depth behind which nothing is seen: exp(-5) < 0.01, and it is a bound from below
 
 
@@ -67,7 +68,8 @@ class OccupancyGrid(nn.Module):
         cells, jitter = self._choose(generator, share, rooms)
         size = self.resolution
         corners = torch.stack([cells // size**2, cells // size % size, cells % size], dim=-1)
-        seen = density((corners + jitter) * (2 / size) - 1).to(self.peak.dtype)
+        points = (corners + jitter) * (2 / size) - 1
+        seen = torch.cat([density(part) for part in points.split(_POINTS)]).to(self.peak.dtype)
         seen = seen.nan_to_num(0)  # one bad step must not blind the grid for ever
         _put(self.peak, cells, torch.maximum(_with_spare(self.peak)[cells] * self.decay, seen))
         _put(self.latest, cells, seen)
@@ -84,6 +86,8 @@ class OccupancyGrid(nn.Module):
         chosen = upload(torch.rand(count, generator=generator) < share, device) | self.occupied.view(-1)
         if rooms is None:
             cells = chosen.nonzero()[:, 0]
+        elif share >= 1:  # no measure for the later looks
+            cells = torch.arange(count, device=device)
         else:
             ends = chosen.cumsum(0, dtype=torch.int32)
             cells = places(ends, rooms.reserve("cells", count, ends[-1]))
