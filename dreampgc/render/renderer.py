@@ -161,7 +161,7 @@ def _trace(
     density, colour = field(positions, directions)
     if found.valid is not None:
         density = torch.where(found.valid, density, 0.0)  # so padding has no weight
-    weights = sample_weights(density * step, rays)
+    weights = sample_weights(density * step, rays, len(bundle.origins))
     extras = {"rays": rays, "distances": distances, "weights": weights, "densities": density}
     extras["step"] = torch.full((), step, dtype=density.dtype, device=density.device)
     if found.valid is not None and found.whole is not None:
