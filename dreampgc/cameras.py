@@ -44,6 +44,10 @@ class Views:
         unit = torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], dim=-1)
         return unit * self.distance[:, None]
 
+    def magnification(self) -> float:
+        """How large all views together show things: the area of a unit square at the origin, in pictures."""
+        return float((0.5 / (self.distance * torch.tan(torch.deg2rad(self.fov) / 2))).square().sum())
+
     def axes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Unit vectors right, up and forward of each camera, each ``[B,3]``; exact at the poles too."""
         azimuth = torch.deg2rad(self.azimuth)

@@ -184,7 +184,7 @@ def _march_into_room(
     distances, seen = _visible(origins, directions, grid, step, interval, math.ceil(2 * 3**0.5 / step) + 1)
     seen &= (interval[1] > interval[0])[:, None]
     ends = seen.view(-1).cumsum(0, dtype=torch.int32)
-    size = rooms.reserve("samples", len(ends), ends[-1])
+    size = rooms.reserve("samples", len(ends), ends[-1], rooms.scale)
     place = places(ends, size)
     valid, place = place < len(ends), place.clamp(max=len(ends) - 1)
     rays = torch.where(valid, place // seen.shape[1], len(origins) - 1)

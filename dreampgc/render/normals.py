@@ -54,10 +54,14 @@ def _grouped_into_room(
     lately = torch.where(visible, keys, -1).cummax(0).values  # the key of the last visible sample so far
     starts = visible & (keys != torch.cat([lately.new_full((1,), -1), lately[:-1]]))
     groups = starts.cumsum(0, dtype=torch.int32)
-    size = rooms.reserve("normals", rays * _PLACES, groups[-1])
+    size = rooms.reserve("normals", rays * _PLACES, groups[-1], rooms.scale)
     first = places(groups, size + 1).clamp_(max=len(keys) - 1)
     # The number of each group's first visible sample, counted from 1; those after the last group are padding.
     first_count = torch.where(torch.arange(size + 1, device=keys.device) < groups[-1], ends[first], ends[-1] + 1)
     middle = first_count[:-1] + first_count.diff() // 2
-    chosen = torch.searchsorted(ends, middle).clamp_(max=len(keys) - 1)
-    return (groups - 1).clamp_(0, size - 1), chosen, groups[-1] <= size
+    chosen = torch.searchsorted(ends, middle)
+    # What is padding or not seen is spread: in one place, the additions of its gradients would wait for each other.
+    spread = torch.arange(max(len(keys), size), device=keys.device)
+    chosen = torch.where(chosen < len(keys), chosen, spread[:size] % len(keys))
+    group = torch.where(visible, (groups - 1).clamp(max=size - 1), spread[: len(keys)] % size)
+    return group, chosen, groups[-1] <= size

@@ -158,27 +158,39 @@ def _trace(
     rays, distances = found.rays, found.distances
     directions = bundle.directions[rays]
     positions = torch.addcmul(bundle.origins[rays], distances[:, None], directions)
+    slots, count = rays, len(bundle.origins)
+    if found.valid is not None:
+        # Padding is spread over the cube and over slots of its own: in one place, its additions would wait in line.
+        slots = torch.where(found.valid, rays, torch.arange(count, count + len(rays), device=rays.device))
+        positions = torch.where(found.valid[:, None], positions, _spread(len(rays), positions))
     density, colour = field(positions, directions)
     if found.valid is not None:
-        density = torch.where(found.valid, density, 0.0)  # so padding has no weight
-    weights = sample_weights(density * step, rays, len(bundle.origins))
+        density = torch.where(found.valid, density, 0.0)  # so it has no weight
+    weights = sample_weights(density * step, rays, count)
     extras = {"rays": rays, "distances": distances, "weights": weights, "densities": density}
     extras["step"] = torch.full((), step, dtype=density.dtype, device=density.device)
     if found.valid is not None and found.whole is not None:
         extras |= {"valid": found.valid, "whole": found.whole}
     summands = [torch.ones_like(distances)[:, None], (distances * bundle.cosines[rays])[:, None]]
     if wanted:
-        normals, whole = visible_normals(field, positions, weights, rays, len(bundle.origins), rooms)
+        normals, whole = visible_normals(field, positions, weights, rays, count, rooms)
         extras |= {"normals": normals, "directions": directions}
         if whole is not None:
             extras["whole"] = extras["whole"] & whole
         colour = shade(colour, extras["normals"], bundle.lights[rays], bundle.ambient[rays], shading)
         summands.append(extras["normals"])
-    summed = sum_by_ray(weights[:, None] * torch.cat([colour, *summands], dim=1), rays, len(bundle.origins))
+    values = weights[:, None] * torch.cat([colour, *summands], dim=1)
+    summed = sum_by_ray(values, slots, count if found.valid is None else count + len(rays))[:count]
     colour, opacity, depth, normal = summed.split([colour.shape[1], 1, 1, 3 if wanted else 0], dim=1)
     depth = depth / opacity.clamp_min(1e-6)  # of what was hit, not of what shines through
     normal = normal * (opacity / normal.norm(dim=1, keepdim=True).clamp_min(1e-6))
     return torch.cat([over_background(colour, opacity, bundle.background), opacity, depth, normal], dim=1), extras
+
+
+def _spread(count: int, like: Tensor) -> Tensor:
+    """``count`` points ``[count,3]`` evenly in [-1,1]^3: a lattice by powers of the inverse of the 3D golden ratio."""
+    numbers = torch.arange(count, dtype=like.dtype, device=like.device)
+    return torch.stack([(numbers * step).frac() * 2 - 1 for step in (0.8191725, 0.6710436, 0.5497005)], dim=1)
 
 
 def _assemble(pixels: Tensor, extras: dict[str, Tensor], shape: tuple[int, int, int], wanted: bool) -> RenderOutput:

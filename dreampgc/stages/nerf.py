@@ -132,6 +132,8 @@ class NerfStage:
         views = sample_views(
             cameras.batch, self.state.generator, elevation=cameras.elevation, distance=cameras.distance, fov=cameras.fov
         )
+        if self.rooms is not None:
+            self.rooms.scale = views.magnification()
         return views.to(self.device)
 
     def _render(self, views: Views, step: int) -> RenderOutput:

@@ -101,16 +101,43 @@ def test_pictures_and_gradients_are_the_same(field: InstantNGP, grid: OccupancyG
         assert not normals[~valid].any()
 
 
+def test_padding_is_spread(field: InstantNGP, grid: OccupancyGrid) -> None:
+    """In one place, a GPU's additions would wait in line."""
+    seen: list[Tensor] = []
+
+    def spying(positions: Tensor, directions: Tensor | None) -> tuple[Tensor, Tensor]:
+        seen.append(positions.detach())
+        return field(positions, directions)
+
+    out = render(
+        spying,
+        orbit_views(2),
+        grid,
+        height=24,
+        width=24,
+        samples=96,
+        background=torch.ones(2, 3),
+        shading="lambertian",
+        rooms=Rooms(),
+    )
+    padding = seen[0][~out.extras["valid"]]
+    assert len(padding) > 1000
+    assert padding.abs().max() <= 1
+    for positions in (padding, seen[1][::4]):  # four densities a normal
+        cells = ((positions + 1) * 8).long().clamp(0, 15) @ torch.tensor([256, 16, 1])
+        assert cells.bincount().max() < 0.02 * len(positions)
+
+
 @pytest.mark.parametrize("purpose", ["samples", "normals"])
 def test_what_finds_no_room_is_told(
     field: InstantNGP, grid: OccupancyGrid, purpose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reserve(self: Rooms, asked: str, among: int, count: Tensor) -> int:
+    def reserve(self: Rooms, asked: str, among: int, count: Tensor, scale: float = 1.0) -> int:
         return int(count) - (asked == purpose)
 
     monkeypatch.setattr(Rooms, "reserve", reserve)
     assert not drawn(field, grid, "lambertian", Rooms()).extras["whole"]
-    monkeypatch.setattr(Rooms, "reserve", lambda self, asked, among, count: int(count))
+    monkeypatch.setattr(Rooms, "reserve", lambda self, asked, among, count, scale: int(count))
     assert drawn(field, grid, "lambertian", Rooms()).extras["whole"]
 
 
@@ -128,12 +155,21 @@ def test_a_grid_updated_into_room_knows_the_same(field: InstantNGP) -> None:
 def test_room_follows_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room_module, "_GRAIN", 1)
     room = Room()
-    assert room.reserve(torch.tensor(100)) == 250
-    assert room.reserve(torch.tensor(160)) == 250
-    assert room.reserve(torch.tensor(400)) == 600  # on a CPU a count arrives at once
+    assert room.reserve(torch.tensor(100)) == 200
+    assert room.reserve(torch.tensor(160)) == 208  # on a CPU a count arrives at once
+    assert room.reserve(torch.tensor(400)) == 520
     sizes = [room.reserve(torch.tensor(10)) for _ in range(400)]
-    assert sizes[0] == 600
-    assert sizes[-1] < 200
+    assert 500 < sizes[0] < 520
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < 20
+
+
+def test_room_knows_that_nearer_views_need_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_module, "_GRAIN", 1)
+    room = Room()
+    room.reserve(torch.tensor(100), scale=0.5)
+    assert room.reserve(torch.tensor(300), scale=1.5) == 390
+    assert room.reserve(torch.tensor(100), scale=0.5) == pytest.approx(130, abs=2)
 
 
 def test_room_does_not_wait_for_late_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,5 +178,5 @@ def test_room_does_not_wait_for_late_counts(monkeypatch: pytest.MonkeyPatch) -> 
     room.reserve(torch.tensor(100))
     with monkeypatch.context() as patch:
         patch.setattr(Download, "arrived", lambda self: False)
-        assert room.reserve(torch.tensor(1000)) == 250
-    assert room.reserve(torch.tensor(1000)) == 1500
+        assert room.reserve(torch.tensor(1000)) == 130
+    assert room.reserve(torch.tensor(1000)) == 1300

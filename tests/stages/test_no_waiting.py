@@ -90,7 +90,7 @@ def blind(monkeypatch: pytest.MonkeyPatch, tiny_prior: DiffusionPrior) -> Diffus
     """A prior on a device that shows nothing, and what the fast way needs to believe in it."""
     monkeypatch.setattr(pipeline, "acceleration_of", lambda prior, wanted, hasty: "graphs")
     monkeypatch.setattr(journal, "Download", Unread)
-    monkeypatch.setattr(Rooms, "reserve", lambda self, purpose, among, count: min(among, 4096))
+    monkeypatch.setattr(Rooms, "reserve", lambda self, purpose, among, count, scale=1.0: min(among, 4096))
     for module in ("cameras", "guidance.sds", "render.marching", "render.renderer", "render.shading", "stages.nerf"):
         monkeypatch.setattr(f"dreampgc.{module}.upload", upload)
     assert transfer.upload is not upload
