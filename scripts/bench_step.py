@@ -151,7 +151,6 @@ class TimedLoop(Loop):
             with torch.profiler.profile() as profile:
                 for _ in range(PROFILED):
                     yield next(numbers)
-                torch.cuda.synchronize()
             calls = Counter(event.name for event in profile.events() or () if event.name.startswith("cuda"))
             self.profile.write_text(json.dumps(dict(calls.most_common()), indent=1), encoding="utf-8")
             print(f"calls of the CUDA runtime in {PROFILED} steps: {dict(calls.most_common())}", flush=True)

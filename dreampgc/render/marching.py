@@ -76,22 +76,24 @@ class OccupancyGrid(nn.Module):
         self._refresh()
 
     def _choose(self, generator: torch.Generator | None, share: float, rooms: Rooms | None) -> tuple[Tensor, Tensor]:
-        """Flat indices ``[n]`` of the cells to look at and where in them ``[n,3]``; drawn on the CPU.
+        """Flat indices ``[n]`` of the cells to look at and where in them ``[n,3]``.
 
-        The index after the last cell is padding.
+        With ``rooms`` they are drawn on the device, from a seed of the generator's; the index after the last cell is
+        padding then.
         """
         device, count = self.peak.device, self.peak.numel()
         if generator is None:
             return torch.arange(count, device=device), torch.full((1, 3), 0.5, device=device)
-        chosen = upload(torch.rand(count, generator=generator) < share, device) | self.occupied.view(-1)
-        if rooms is None:
-            cells = chosen.nonzero()[:, 0]
-        elif share >= 1:  # no measure for the later looks
-            cells = torch.arange(count, device=device)
-        else:
-            ends = chosen.cumsum(0, dtype=torch.int32)
-            cells = places(ends, rooms.reserve("cells", count, ends[-1]))
-        return cells, upload(torch.rand(len(cells), 3, generator=generator), device)
+        if rooms is None or share >= 1:
+            dice = torch.rand(count, generator=generator) < share
+            cells = torch.arange(count) if share >= 1 else (dice | self.occupied.view(-1).cpu()).nonzero()[:, 0]
+            return upload(cells, device), upload(torch.rand(len(cells), 3, generator=generator), device)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        own = torch.Generator(device).manual_seed(seed)
+        chosen = (torch.rand(count, generator=own, device=device) < share) | self.occupied.view(-1)
+        ends = chosen.cumsum(0, dtype=torch.int32)
+        cells = places(ends, rooms.reserve("cells", count, ends[-1]))
+        return cells, torch.rand(len(cells), 3, generator=own, device=device)
 
     def _refresh(self) -> None:
         """Occupancy, its bounding box and the bound from below, from the recorded densities."""

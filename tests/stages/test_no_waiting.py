@@ -85,12 +85,18 @@ def upload(x: Tensor, device: torch.device | str) -> Tensor:
         return x.to(device)
 
 
+def generator_of(device: torch.device | None, real: type[torch.Generator] = torch.Generator) -> torch.Generator:
+    """There are no generators on "meta", and nothing to draw."""
+    return real() if device is None or torch.device(device) == META else real(device)
+
+
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch, tiny_prior: DiffusionPrior) -> DiffusionPrior:
     """A prior on a device that shows nothing, and what the fast way needs to believe in it."""
     monkeypatch.setattr(pipeline, "acceleration_of", lambda prior, wanted, hasty: "graphs")
     monkeypatch.setattr(journal, "Download", Unread)
     monkeypatch.setattr(Rooms, "reserve", lambda self, purpose, among, count, scale=1.0: min(among, 4096))
+    monkeypatch.setattr(torch, "Generator", lambda device=None: generator_of(device))
     for module in ("cameras", "guidance.sds", "render.marching", "render.renderer", "render.shading", "stages.nerf"):
         monkeypatch.setattr(f"dreampgc.{module}.upload", upload)
     assert transfer.upload is not upload
