@@ -189,8 +189,9 @@ def _trace(
 
 def _spread(count: int, like: Tensor) -> Tensor:
     """``count`` points ``[count,3]`` evenly in [-1,1]^3: a lattice by powers of the inverse of the 3D golden ratio."""
-    numbers = torch.arange(count, dtype=like.dtype, device=like.device)
-    return torch.stack([(numbers * step).frac() * 2 - 1 for step in (0.8191725, 0.6710436, 0.5497005)], dim=1)
+    numbers = torch.arange(count, dtype=torch.float64, device=like.device)
+    axes = [(numbers * step).frac() * 2 - 1 for step in (0.8191725, 0.6710436, 0.5497005)]
+    return torch.stack(axes, dim=1).to(like.dtype)
 
 
 def _assemble(pixels: Tensor, extras: dict[str, Tensor], shape: tuple[int, int, int], wanted: bool) -> RenderOutput:

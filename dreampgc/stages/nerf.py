@@ -93,10 +93,14 @@ class NerfStage:
         parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
         for step in loop.steps(loop.resume(), total):
             if step % self.config.render.grid_every == 0:
-                share = 1.0 if step == 0 else 0.125
-                state.grid.update(state.field.density, state.generator, share=share, rooms=self.rooms)
+                memory.attempt(functools.partial(self._look_again, 1.0 if step == 0 else 0.125), loop.console.warn)
             decay_rates(state.optimizer, self.config.optimizer.final_rate ** (step / total))
             memory.attempt(functools.partial(self._step, loop, step, parameters), loop.console.warn)
+
+    def _look_again(self, share: float) -> None:
+        """Bring the occupancy grid up to date."""
+        state = self.state
+        state.grid.update(state.field.density, state.generator, share=share, rooms=self.rooms)
 
     def _step(self, loop: Loop, step: int, parameters: list[Tensor]) -> None:
         """One step: views → image → shaped image gradient → loss → descent."""
