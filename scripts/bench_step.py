@@ -16,6 +16,7 @@ that torch warns of. FLOP are counted in the networks alone, and the matrix rate
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import tempfile
@@ -230,6 +231,7 @@ def measure(case: str, way: str, prior: DiffusionPrior, asked: argparse.Namespac
     config = config_of(case, way)
     cuda = prior.device.type == "cuda"
     if cuda:
+        gc.collect()  # the way before may have left recordings in cycles
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     stage = build_stage(config, prior)
