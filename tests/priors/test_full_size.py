@@ -34,13 +34,13 @@ def test_the_encoder_s_backward_works(size: int, batch: int, dtype: torch.dtype)
     assert gradient.isfinite().all()
 
     exact = Networks(NoUNet, vae.float())
-    with torch.no_grad():
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         direction = gradient / gradient.norm()
-        step = 0.05 * image.numel() ** 0.5  # a twentieth of a pixel's range, over all pixels
+        step = 0.005 * image.numel() ** 0.5  # of a pixel's range, over all pixels: larger ones meet the curvature
         ahead, behind = (exact.encode(image + sign * step * direction) for sign in (0.5, -0.5))
     slope = ((ahead - behind) * cotangent).sum() / step
-    # Along itself a gradient's slope is its length; halves have three digits, and the encoder is curved.
-    assert slope.item() == pytest.approx(gradient.norm().item(), rel=0.1)
+    # Along itself a gradient's slope is its length; on a CPU at 64 pixels it is within 0.3 % of it, with bfloat16 too.
+    assert slope.item() == pytest.approx(gradient.norm().item(), rel=0.05)
 
 
 def test_sparing_needs_less_memory_for_the_same() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import bench_step
 import pytest
+import step_timing
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -38,7 +39,7 @@ def test_a_row_is_measured_and_a_part_that_fails_is_a_row_too(
     output = tmp_path / "rows.json"
     line = ["--device", "cpu", "--only", "mini", "--ways", "off", "graphs", "--steps", "2", "--output", str(output)]
     monkeypatch.setattr(sys, "argv", ["bench_step.py", *line])
-    monkeypatch.setattr(bench_step, "WARM_UP", 1)
+    monkeypatch.setattr(step_timing, "WARM_UP", 1)
     monkeypatch.setitem(bench_step.CASES, "mini", ("mini", 1))
     monkeypatch.setattr(PriorSource, "load", lambda source, device, dtype=None: mini)
     honest = bench_step.build_stage
@@ -57,10 +58,10 @@ def test_a_row_is_measured_and_a_part_that_fails_is_a_row_too(
     measured, failed = json.loads(output.read_text())["rows"]
     assert measured["steps"] == 2
     assert failed == {"case": "mini", "way": "graphs", "error": "RuntimeError: no graphs today"}
-    # Parts of one step: together no longer than it, and the networks are in the guidance.
-    parts = measured["parts"]
-    networks = sum(parts[name] for name in ("VAE forward", "VAE backward", "UNet (guided)"))
-    assert 0 < networks < parts["guidance, all of it"] < 1.5 * measured["ms"]
+    called = {"render", "VAE forward", "VAE backward", "UNet (guided)", "guidance, all of it", "statistics"}
+    assert called <= measured["parts"].keys()
+    assert min(measured["parts"].values()) > 0
+    assert measured["bad steps"] == 0
     assert measured["networks, TFLOP/s"] > 0
     assert "RuntimeError: no graphs today" in capsys.readouterr().out
 
