@@ -83,7 +83,8 @@ def test_no_step_waits_for_the_device(prior: DiffusionPrior, tmp_path: Path, opt
     run, _ = train(config, prior, tmp_path / "run", watched=(25, 35))
     lines = metrics(run.path)
     assert [line["step"] for line in lines] == list(range(40))
-    assert all(line["loss"] is not None for line in lines[-10:])
+    # A view that needs much more room than those before is skipped: the exception.
+    assert sum(line["loss"] is None for line in lines) <= 2
 
 
 def test_memory_stays_flat(prior: DiffusionPrior, tmp_path: Path) -> None:
@@ -101,7 +102,8 @@ def test_the_fast_way_begins_like_the_plain_one(prior: DiffusionPrior, tmp_path:
         runs.append(metrics(train(config, prior, tmp_path / way)[0].path))
     for plain, fast in zip(*runs, strict=True):
         assert fast["t"] == plain["t"]
-        assert fast["loss"] == pytest.approx(plain["loss"], rel=0.05)
+        assert fast["opacity"] == pytest.approx(plain["opacity"], rel=0.01)
+        assert fast["gradient_median"] == pytest.approx(plain["gradient_median"], rel=0.1)
         assert fast["bad_steps"] == 0
 
 
