@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dreampgc.transfer import upload
 from dreampgc.types import Rays
 
 
@@ -33,14 +34,19 @@ class Views:
         return Views(self.azimuth[index], self.elevation[index], self.distance[index], self.fov[index])
 
     def to(self, device: torch.device | str) -> Views:
-        """The same cameras on ``device``."""
-        return Views(*(x.to(device) for x in (self.azimuth, self.elevation, self.distance, self.fov)))
+        """The same cameras on ``device``; the host does not wait for it."""
+        together = torch.stack([self.azimuth, self.elevation, self.distance, self.fov])
+        return Views(*upload(together, device).unbind())
 
     def positions(self) -> Tensor:
         """Camera centres ``[B,3]`` in world space."""
         azimuth, elevation = torch.deg2rad(self.azimuth), torch.deg2rad(self.elevation)
         unit = torch.stack([elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()], dim=-1)
         return unit * self.distance[:, None]
+
+    def magnification(self) -> float:
+        """How large all views together show things: the area of a unit square at the origin, in pictures."""
+        return float((0.5 / (self.distance * torch.tan(torch.deg2rad(self.fov) / 2))).square().sum())
 
     def axes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Unit vectors right, up and forward of each camera, each ``[B,3]``; exact at the poles too."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dreampgc import __version__
-from dreampgc.ops import native
+from dreampgc.ops import accelerators, native
 from dreampgc.ops.native import probe
 from dreampgc.priors import catalog
 
@@ -24,19 +23,6 @@ PACKAGES = (
     "trimesh",
 )
 
-_TINYCUDANN = """
-import torch, tinycudann
-grid = tinycudann.Encoding(3, {"otype": "HashGrid", "n_levels": 4, "log2_hashmap_size": 12})
-grid(torch.rand(256, 3, device="cuda")).float().sum().backward()
-torch.cuda.synchronize()
-"""
-_NERFACC = """
-import torch, nerfacc
-grid = nerfacc.OccGridEstimator([-1, -1, -1, 1, 1, 1], resolution=8).cuda()
-rays = torch.rand(64, 3, device="cuda")
-grid.sampling(rays, torch.nn.functional.normalize(rays, dim=-1), render_step_size=0.1)
-torch.cuda.synchronize()
-"""
 _WEBP = """
 import io
 from PIL import Image
@@ -59,11 +45,6 @@ with tempfile.TemporaryDirectory() as folder, av.open(os.path.join(folder, "prob
     container.mux(stream.encode(av.VideoFrame(64, 64, "rgb24")))
     container.mux(stream.encode())
 """
-#: Accelerators: the module they live in, and a forward and backward pass to try in a child process.
-ACCELERATORS = {
-    "tinycudann": ("tinycudann", _TINYCUDANN),
-    "nerfacc": ("nerfacc", _NERFACC),
-}
 #: Codecs of turntables, each with a picture or a video to write.
 CODECS = {"animated WebP": _WEBP, "webm (VP9)": _WEBM, "mp4 (H.264)": _MP4}
 
@@ -111,16 +92,9 @@ def _kernels() -> Finding:
 
 
 def _accelerators() -> Iterator[Finding]:
-    import torch
-
-    for name, (module, code) in ACCELERATORS.items():
-        if importlib.util.find_spec(module) is None:
-            yield Finding("accelerator", name, "not in use", "not installed; plain torch does the same")
-        elif not torch.cuda.is_available():
-            yield Finding("accelerator", name, "not in use", native.NO_DEVICE)
-        else:
-            reason = probe(code)
-            yield Finding("accelerator", name, "not in use" if reason else "usable", reason or "")
+    for name in accelerators.PROBES:
+        reason = accelerators.reason(name, fresh=True)
+        yield Finding("accelerator", name, "not in use" if reason else "usable", reason or "")
 
 
 def _priors() -> Iterator[Finding]:

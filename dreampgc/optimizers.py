@@ -20,16 +20,18 @@ def make_optimizer(
     eps: float,
     rule: Rule = "none",
     rule_threshold: float = 1.0,
+    fused: bool = False,
 ) -> torch.optim.Adam:
     """Adam in which ``encoding`` learns ``encoding_multiplier`` times faster than ``others``.
 
     ``rule`` reshapes the whole parameter gradient before every step: "ngd" and "clip" are `shape_parameters`.
+    ``fused``: one kernel, which can skip a step by itself (`dreampgc.stages.loop.Loop.apply`).
     """
     groups = [
         {"params": list(encoding.parameters()), "lr": learning_rate * encoding_multiplier},
         {"params": [p for module in others for p in module.parameters()]},
     ]
-    optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=betas, eps=eps)
+    optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=betas, eps=eps, fused=fused)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     if rule != "none":

@@ -20,8 +20,10 @@ from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.images import Frame, save_image
 from dreampgc.mesh.export import check_formats, export_mesh
 from dreampgc.optimizers import make_optimizer
+from dreampgc.priors.accelerate import Acceleration, accelerate, acceleration_of
 from dreampgc.priors.base import Prior
 from dreampgc.priors.catalog import resolve
+from dreampgc.render import Rooms
 from dreampgc.runs import Run, create_run
 from dreampgc.stages import image2d
 from dreampgc.stages.image2d import Image2dStage
@@ -83,18 +85,33 @@ def build_stage(config: RunConfig, prior: Prior) -> NerfStage:
     generator = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # the initial weights
     modules = build_modules(config, prior.device)
+    fast = _acceleration(config, prior) != "off"
     field, background, grid = modules["field"], modules["background"], modules["grid"]
     guidance = _guidance(config, prior, generator)
     others = [field.network, field.head, *([background] if config.render.background == "learned" else [])]
-    optimizer = make_optimizer(field.encoding, others, **config.optimizer.model_dump(exclude={"final_rate"}))
-    return NerfStage(config, prior, guidance, NerfState(field, background, grid, optimizer, generator))
+    settings = config.optimizer.model_dump(exclude={"final_rate"})
+    optimizer = make_optimizer(field.encoding, others, **settings, fused=fast)
+    state = NerfState(field, background, grid, optimizer, generator)
+    return NerfStage(config, prior, guidance, state, Rooms() if fast else None)
 
 
 def build_image_stage(config: RunConfig, prior: Prior) -> Image2dStage:
     """The stage that trains one image, everything random drawn from the configuration's seed."""
     generator = torch.Generator().manual_seed(config.seed)
-    state = image2d.make_state(config, prior, generator)
+    state = image2d.make_state(config, prior, generator, fused=_acceleration(config, prior) != "off")
     return Image2dStage(config, prior, _guidance(config, prior, generator), state)
+
+
+def speed_up(stage: NerfStage | Image2dStage, say: Callable[[str], None]) -> None:
+    """Let the stage's networks run as fast as its configuration allows on its device; ``say`` hears of fallbacks."""
+    kind = _acceleration(stage.config, stage.prior)
+    accelerate(stage.prior, kind, say)
+    if kind == "compiled" and isinstance(stage, NerfStage):
+        stage.state.field.encoding.compile_kernels(say)
+
+
+def _acceleration(config: RunConfig, prior: Prior) -> Acceleration:
+    return acceleration_of(prior, config.loop.acceleration, hasty=config.preset == "draft")
 
 
 def _guidance(config: RunConfig, prior: Prior, generator: torch.Generator) -> ScoreDistillation:
@@ -129,6 +146,7 @@ def train(
         with _timed(timings, "load"):
             prior = load()
             stage = build_stage(config, prior) if config.task == "text" else build_image_stage(config, prior)
+            speed_up(stage, console.info)
         state = stage.state
         with Loop(
             run,

@@ -1,126 +1,210 @@
 #!/usr/bin/env python3
-"""Where a training step's time goes: milliseconds for render, VAE, UNet, backward and the rest; median of many.
+"""Whole training steps: the straightforward way against ours, and where the time of each goes; Markdown and JSON.
 
-python scripts/bench_step.py                       # mini, the standard preset, this machine's device
-python scripts/bench_step.py --resolution 64 --steps 40 --run runs/NAME     # with the field of a finished run
+python scripts/bench_step.py                                  # every prior that there is a device for
+python scripts/bench_step.py --only sd21 sd21x4 --ways off compiled --seconds 60 --output steps.json
+python scripts/bench_step.py --only mini --ways off --device cpu --seconds 20
+python scripts/bench_step.py --only mini --ways graphs --profile profile.json      # what the host does in 50 steps
+
+The steps are those of a real run: `NerfStage.train` in its `Loop`, with hooks that note the device's time. The ways are
+the values of ``loop.acceleration``; "off" is eager diffusers whose host waits in every step, which is what others do.
+Full-size priors have random weights, which cost the same. A row is printed as soon as it is known, and a part that
+fails is a row too. Milliseconds are medians over the steps on the device's own clock. "syncs" are the halts of the host
+that torch warns of. FLOP are counted in the networks alone, and the matrix rate is measured in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import json
 import statistics
+import tempfile
 import time
-from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import step_timing
 import torch
-from torch import Tensor
+from random_priors import make_prior
+from step_timing import COUNTED, PROFILED, Clock, TimedLoop
+from torch.utils.flop_counter import FlopCounterMode
 
-from dreampgc.checkpoint import load_latest
-from dreampgc.config import load_config
-from dreampgc.pipeline import build_stage, resolve_device
+from dreampgc.config import RunConfig, load_config
+from dreampgc.console import Console
+from dreampgc.pipeline import build_stage, speed_up
 from dreampgc.priors.catalog import resolve
-from dreampgc.runs import Run
-from dreampgc.stages.nerf import NerfStage
+from dreampgc.priors.diffusion import DiffusionPrior
+from dreampgc.priors.networks import Networks
+from dreampgc.runs import create_run
+
+#: Name: prior and views a step.
+CASES: dict[str, tuple[str, int]] = {
+    "mini": ("mini", 4),
+    "sd21": ("sd21", 1),
+    "sd21x4": ("sd21", 4),
+    "sdxl": ("sdxl", 1),
+}
+WAYS = ("off", "graphs", "compiled")
+COLUMNS = ("case", "way", "it/s", "ms", "networks, TFLOP/s", "share of matrix rate", "syncs", "peak GiB", "steps")
 
 
-class TimedPrior:
-    """A prior that keeps the milliseconds of its encoder and its noise predictor."""
-
-    def __init__(self, prior: Any) -> None:
-        self._prior = prior
-        self.milliseconds: dict[str, float] = defaultdict(float)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._prior, name)
-
-    def encode(self, image: Tensor) -> Tensor:
-        """The encoder, timed."""
-        return self._timed("VAE forward", self._prior.encode, image)
-
-    def predict_noise(self, *arguments: Tensor) -> Tensor:
-        """The UNet, timed."""
-        return self._timed("UNet (guided)", self._prior.predict_noise, *arguments)
-
-    def _timed(self, name: str, function: Any, *arguments: Tensor) -> Tensor:
-        began = now()
-        result = function(*arguments)
-        self.milliseconds[name] += now() - began
-        return result
-
-
-def now() -> float:
-    """The time in milliseconds, all queued device work done."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() * 1000
-
-
-def one_step(stage: NerfStage, prior: TimedPrior, step: int) -> dict[str, float]:
-    """Milliseconds by part of one training step (as `NerfStage.train` does it, without logs)."""
-    prior.milliseconds.clear()
-    state = stage.state
-    marks = [now()]
-    if step % stage.config.render.grid_every == 0:
-        state.grid.update(state.field.density, state.generator, share=0.125)
-    marks.append(now())
-    views = stage._sample_views()
-    out = stage._render(views, step)
-    marks.append(now())
-    g_image = stage.guidance.image_gradient(out.image.detach(), views, step)
-    marks.append(now())
-    loss = (out.image * g_image).sum() / len(views) + sum(stage._regularisers(out, step).values())
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    marks.append(now())
-    state.optimizer.step()
-    _ = stage.guidance.last and stage.guidance.last.statistics
-    marks.append(now())
-    grid, render, guidance, backward, rest = (after - before for before, after in pairwise(marks))
-    inside = dict(prior.milliseconds)
-    return {
-        "render": render,
-        **inside,
-        "VAE backward, clipping": guidance - sum(inside.values()),
-        "backward through the render": backward,
-        "the rest (optimiser, statistics, occupancy)": rest + grid,
-        "whole step": marks[-1] - marks[0],
+def config_of(case: str, way: str) -> RunConfig:
+    """The configuration of a case: the preset `high` for mini, `standard` for the others."""
+    name, batch = CASES[case]
+    options = {
+        "prompt": "a wooden car",
+        "prior": name,
+        "preset": "high" if name == "mini" else "standard",
+        "cameras.batch": batch,
+        "loop.acceleration": way,
+        "loop.max_bad_steps": 10**6,  # random weights may say anything
+        "loop.checkpoint_every": 0,
+        "loop.preview_every": 0,
+        "loop.gradient_every": 0,
+        **({} if name == "mini" else {"loop.steps": 10_000}),
     }
+    return load_config(options=options, family=lambda prior, device: "mini" if prior == "mini" else "full")
+
+
+def flops(prior: DiffusionPrior, batch: int) -> int:
+    """Floating-point operations of the networks in one step of ``batch`` views, guidance included."""
+    size = prior.image_size // prior.downsampling
+    image = torch.rand(1, 3, prior.image_size, prior.image_size, device=prior.device)
+    noisy = torch.randn(2, 4, size, size, device=prior.device)
+    text = prior.encode_text(["a wooden car"] * 2)
+    networks = Networks(prior.unet, prior.vae)
+    with FlopCounterMode(display=False) as counter:
+        latents, transpose = networks.encode_with_vjp(image)
+        transpose(torch.ones_like(latents))
+        with torch.no_grad():
+            timesteps = torch.full((2,), 500, device=prior.device)
+            networks.denoise(noisy, timesteps, text.tokens, *prior._added_conditions(noisy, text))
+    return batch * counter.get_total_flops()
+
+
+def matrix_rate(device: str, size: int = 8192) -> float | None:
+    """TFLOP/s of a large half-precision matrix product of random numbers; None on a CPU."""
+    if device == "cpu":
+        return None
+    x, y = torch.randn(2, size, size, device=device, dtype=torch.float16)
+    times = []
+    for _ in range(13):
+        begin = Clock(x.device)
+        torch.mm(x, y)
+        times.append((begin, Clock(x.device)))
+    return 2 * size**3 / statistics.median(a.until(b) for a, b in times[3:]) / 1e9
+
+
+def measure(case: str, way: str, prior: DiffusionPrior, asked: argparse.Namespace) -> dict[str, Any]:
+    """One row: a real run, cut short."""
+    prior.networks = Networks(prior.unet, prior.vae)
+    work = flops(prior, CASES[case][1])
+    config = config_of(case, way)
+    cuda = prior.device.type == "cuda"
+    if cuda:
+        gc.collect()  # the way before may have left recordings in cycles
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    stage = build_stage(config, prior)
+    speed_up(stage, partial(print, "  ", flush=True))
+    state = stage.state
+    with tempfile.TemporaryDirectory() as folder:
+        run = create_run(config, Path(folder) / "run")
+        with run.active(), TimedLoop(run, config.loop, Console(quiet=True), save=state.save, load=state.load) as loop:
+            most = min(asked.steps, config.loop.steps - step_timing.WARM_UP - COUNTED - PROFILED - 2)
+            loop.prepare(stage, most, asked.seconds, asked.profile)
+            stage.train(loop)
+        lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    times = [before.until(after) for before, after in pairwise(loop.clocks)]
+    parts = loop.parts.medians()
+    networks = sum(parts[name] for name in ("VAE forward", "VAE backward", "UNet (guided)"))
+    early = config.render.ramp * config.loop.steps - step_timing.WARM_UP
+    return {
+        "case": case,
+        "way": way,
+        "it/s": 1000 * len(times) / sum(times),
+        "ms": statistics.median(times),
+        "networks, TFLOP/s": work / networks / 1e9,
+        "syncs": loop.halts,
+        "peak GiB": torch.cuda.max_memory_allocated() / 2**30 if cuda else None,
+        "reserved GiB": torch.cuda.max_memory_reserved() / 2**30 if cuda else None,
+        "steps": len(times),
+        "warm-up s": loop.warm_up_seconds,
+        "parts": parts,
+        "ms before and after the ramp": [
+            statistics.median(part) if part else None for part in (times[: int(early)], times[int(early) :])
+        ],
+        "samples": statistics.median(line["samples"] for line in lines),
+        "bad steps": lines[-1]["bad_steps"],
+    }
+
+
+def tell(row: dict[str, Any]) -> None:
+    """Print a row, and below it where its time goes."""
+    cells = (f"{row[name]:.4g}" if isinstance(row.get(name), float) else str(row.get(name)) for name in COLUMNS)
+    print("|", " | ".join(cells), "|", flush=True)
+    for name in ("parts", "ms before and after the ramp", "samples", "bad steps", "warm-up s", "reserved GiB", "error"):
+        if row.get(name) is not None:
+            print(f"    {name}: {row[name]}", flush=True)
+
+
+def rows(asked: argparse.Namespace, rate: float | None) -> Iterator[dict[str, Any]]:
+    """All rows that were asked for, in this order, as they become known."""
+    priors: dict[str, DiffusionPrior] = {}
+    for case in asked.only:
+        name = CASES[case][0]
+        for way in asked.ways:
+            if time.monotonic() > asked.end:
+                print(f"no time left for {case}, {way}", flush=True)
+                return
+            try:
+                if name not in priors:
+                    priors.clear()  # one at a time: their memory is measured
+                    loaded = resolve("mini").load(asked.device) if name == "mini" else make_prior(name, asked.device)
+                    priors[name] = loaded
+                row = measure(case, way, priors[name], asked)
+                row["share of matrix rate"] = row["networks, TFLOP/s"] / rate if rate else None
+            except Exception as error:  # the other parts are wanted all the same
+                row = {"case": case, "way": way, "error": f"{type(error).__name__}: {error}"[:500]}
+            yield row
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=list(CASES), choices=CASES, help="what to measure, in this order")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--steps", type=int, default=100, help="at most so many timed steps a row")
+    parser.add_argument("--seconds", type=float, default=20.0, help="at most so long for a row's timed steps")
+    parser.add_argument("--total", type=float, default=3600.0, help="no row is begun after so many seconds")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--output", type=Path, help="where the rows go as JSON")
+    parser.add_argument("--profile", type=Path, help="profile 50 more steps; the calls of the CUDA runtime go here")
+    asked = parser.parse_args()
+    asked.end = time.monotonic() + asked.total
+    return asked
 
 
 def main() -> None:
-    """Measure and print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, help="take the field of this run, else the initial blob")
-    parser.add_argument("--prior", default="mini")
-    parser.add_argument("--resolution", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=30)
-    arguments = parser.parse_args()
-    device = resolve_device("auto")
-    options = {
-        "prompt": "a wooden car",
-        "prior": arguments.prior,
-        "cameras.batch": arguments.batch,
-        "render.start_resolution": arguments.resolution,
-        "render.resolution": max(arguments.resolution, 128),
-        "render.ramp": 1.0,
-    }
-    config = load_config(options=options)
-    prior: Any = TimedPrior(resolve(arguments.prior, device).load(device))
-    stage = build_stage(config, prior)
-    if arguments.run and (loaded := load_latest(arguments.run, print)):
-        assert Run(arguments.run).config.field == config.field, "the run's field has other sizes"
-        stage.state.load(*loaded[1:])
-    else:
-        stage.state.grid.update(stage.state.field.density, stage.state.generator, share=1.0)
-    records = [one_step(stage, prior, step) for step in range(3, arguments.steps + 3)][3:]
-    print(f"{device}, {torch.get_num_threads()} threads, {arguments.batch} views of {arguments.resolution}²\n")
-    print("| part | ms (median) |\n|---|---|")
-    for name in records[0]:
-        print(f"| {name} | {statistics.median(record[name] for record in records):.0f} |")
+    """Measure and print."""
+    asked = arguments()
+    if asked.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("no CUDA device: --device cpu --only mini --ways off measures here")
+    rate = matrix_rate(asked.device)
+    device = torch.cuda.get_device_name() if asked.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{device}, torch {torch.__version__}, matrix rate {rate} TFLOP/s (8192³, float16)\n")
+    print("|", " | ".join(COLUMNS), "|\n|" + "---|" * len(COLUMNS), flush=True)
+    found = []
+    for row in rows(asked, rate):
+        tell(row)
+        found.append(row)
+        if asked.output is not None:
+            document = {"device": device, "torch": torch.__version__, "matrix TFLOP/s": rate, "rows": found}
+            asked.output.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

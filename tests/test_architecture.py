@@ -16,7 +16,7 @@ import dreampgc
 
 PACKAGE = Path(__file__).parent.parent / "dreampgc"
 FLOORS = [
-    ["types", "errors", "console", "files"],
+    ["types", "errors", "console", "files", "transfer"],
     ["ops", "cameras", "config", "world"],
     ["priors", "field", "render", "losses", "optimizers", "mesh", "images", "checkpoint", "runs", "metrics"],
     ["guidance"],

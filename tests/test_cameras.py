@@ -71,3 +71,8 @@ def test_orbit_starts_in_front_and_a_subset_keeps_its_cameras() -> None:
     assert views.azimuth.tolist() == [0, 90, 180, 270]
     assert views[1:3].azimuth.tolist() == [90, 180]
     assert len(views[1:3].to("cpu")) == 2
+
+
+def test_magnification_is_the_area_of_a_square_in_the_picture() -> None:
+    """A field of view of 90 degrees at distance d shows 2d x 2d of the plane through the origin."""
+    assert fixed_views([0, 50], distance=2.0, fov=90.0).magnification() == pytest.approx(2 / 16)

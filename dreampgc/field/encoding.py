@@ -11,11 +11,14 @@ Written for two CPU cores first. Three choices carry the speed, and they are the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+#: `_gathered` and `_scattered`.
+Kernels = tuple[Callable[..., Tensor], ...]
 
 _PRIMES = (1, 2_654_435_761, 805_459_861)
 _CACHE_ELEMENTS = 2**17  # (levels x points) of one CPU block: its temporaries stay in a laptop's cache
@@ -51,6 +54,8 @@ class HashGrid(nn.Module):
             )
         growth = (max_resolution / base_resolution) ** (1 / max(levels - 1, 1))
         resolutions = [round(base_resolution * growth**level) for level in range(levels)]
+        self._sizes = resolutions
+        self._compiled: Kernels | None = None
         self._bits = log2_hashmap_size // 3  # of one coordinate on a dense level
         dense = (1, 2**self._bits, 4**self._bits)
         self.dense_levels = sum(resolution < 2**self._bits for resolution in resolutions)
@@ -75,13 +80,32 @@ class HashGrid(nn.Module):
         if positions.requires_grad and torch.is_grad_enabled():
             raise ValueError("the hash grid gives no gradient for positions: use finite differences")
         unit = (positions.to(self.table.dtype).T.contiguous() * 0.5 + 0.5).clamp_(0, 1)
-        return _Interpolate.apply(unit, self.table, self.resolutions, self.multipliers).T
+        return _Interpolate.apply(unit, self.table, self.resolutions, self.multipliers, self._compiled).T
+
+    def compile_kernels(self, say: Callable[[str], None], backend: str = "inductor") -> None:
+        """Compile both directions into a kernel each, for any number of points: what the plain operations, dozens of
+        passes over memory, cost most of on a GPU. Where that fails they stay, and ``say`` hears why.
+        """
+        device, (features, levels, entries) = self.table.device, self.table.shape
+        compiled: Any = [torch.compile(function, backend=backend) for function in (_gathered, _scattered)]
+        unit = torch.rand(3, 4096, device=device)
+        incoming = torch.rand(features * levels, 4096, device=device)
+        for points in (unit, incoming):
+            torch._dynamo.maybe_mark_dynamic(points, 1)
+        try:
+            with torch.no_grad():
+                compiled[0](unit, self.table, self.resolutions, self.multipliers)
+                compiled[1](unit, incoming, entries, self.resolutions, self.multipliers)
+        except Exception as error:  # the compiler and its back ends each have errors of their own
+            say(f"the field cannot be compiled here and runs slower ({type(error).__name__})")
+        else:
+            self._compiled = tuple(compiled)
 
     def coarse_volumes(self) -> list[Tensor]:
         """The dense levels as volumes ``[features, r+1, r+1, r+1]`` (z, y, x), views into the table."""
         side = 2**self._bits
         volumes = self.table[:, : self.dense_levels, : side**3].unflatten(2, (side, side, side))
-        sizes = (self.resolutions[: self.dense_levels] + 1).tolist()
+        sizes = [resolution + 1 for resolution in self._sizes[: self.dense_levels]]
         return [volumes[:, level, :n, :n, :n] for level, n in enumerate(sizes)]
 
 
@@ -118,9 +142,14 @@ class _Interpolate(torch.autograd.Function):
     """``(unit [3,N] in [0,1], table [F,L,T], ...) -> features [F*L,N]``, with a gradient for the table."""
 
     @staticmethod
-    def forward(ctx: Any, unit: Tensor, table: Tensor, resolutions: Tensor, multipliers: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, unit: Tensor, table: Tensor, resolutions: Tensor, multipliers: Tensor, compiled: Kernels | None
+    ) -> Tensor:
         ctx.save_for_backward(unit, resolutions, multipliers)
+        ctx.compiled = compiled
         ctx.table_shape = features, levels, entries = table.shape
+        if compiled is not None:
+            return compiled[0](unit, table, resolutions, multipliers)
         planes = table.view(features, -1)
         result = unit.new_zeros(features, levels, unit.shape[1])
         for block in _blocks(levels, unit.shape[1], unit.device):
@@ -134,13 +163,49 @@ class _Interpolate(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, gradient: Tensor
-    ) -> tuple[None, Tensor, None, None]:
+    ) -> tuple[None, Tensor, None, None, None]:
         unit, resolutions, multipliers = ctx.saved_tensors
         features, levels, entries = ctx.table_shape
+        if ctx.compiled is not None:
+            planes = ctx.compiled[1](unit, gradient.contiguous(), entries, resolutions, multipliers)
+            return None, planes.view(ctx.table_shape), None, None, None
         incoming = gradient.contiguous().view(features, levels, -1)
         planes = unit.new_zeros(features, levels * entries)
         for block in _blocks(levels, unit.shape[1], unit.device):
             for index, weight in _corners(unit, entries, block, resolutions, multipliers):
                 for plane, wanted in zip(planes, incoming, strict=True):
                     plane.scatter_add_(0, index, wanted[block].view(-1) * weight)
-        return None, planes.view(ctx.table_shape), None, None
+        return None, planes.view(ctx.table_shape), None, None, None
+
+
+# The same once more for a compiler, which wants one formula over all corners, levels and points, and no memory between.
+
+
+def _all_corners(unit: Tensor, entries: int, resolutions: Tensor, multipliers: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat table index and trilinear weight of the 8 corners of each point's cell on each level, both ``[8,L,N]``."""
+    corners = torch.arange(8, device=unit.device)
+    upper = [(corners >> axis & 1)[:, None, None] for axis in range(3)]
+    keys, weights = [], []
+    for axis in range(3):
+        scaled = unit[axis] * resolutions.to(unit.dtype)[:, None]
+        lower = scaled.floor()
+        keys.append((lower.long() + upper[axis]) * multipliers[axis][:, None])
+        weights.append(torch.where(upper[axis] == 1, scaled - lower, 1 - (scaled - lower)))
+    levels = torch.arange(len(resolutions), device=unit.device)[:, None]
+    index = ((keys[0] ^ keys[1] ^ keys[2]) & (entries - 1)) + levels * entries
+    return index, weights[0] * weights[1] * weights[2]
+
+
+def _gathered(unit: Tensor, table: Tensor, resolutions: Tensor, multipliers: Tensor) -> Tensor:
+    """Features ``[F*L,N]`` of points ``unit`` ``[3,N]`` in [0,1]."""
+    index, weight = _all_corners(unit, table.shape[2], resolutions, multipliers)
+    return (table.flatten(1)[:, index] * weight).sum(1).flatten(0, 1)
+
+
+def _scattered(unit: Tensor, incoming: Tensor, entries: int, resolutions: Tensor, multipliers: Tensor) -> Tensor:
+    """The gradient ``[F, L*T]`` of the table, given that of the features, ``incoming`` ``[F*L,N]``."""
+    index, weight = _all_corners(unit, entries, resolutions, multipliers)
+    incoming = incoming.unflatten(0, (-1, len(resolutions)))
+    planes = incoming.new_zeros(len(incoming), len(resolutions) * entries)
+    feature = torch.arange(len(incoming), device=unit.device)[:, None, None, None]
+    return planes.index_put_((feature, index[None]), incoming[:, None] * weight, accumulate=True)

@@ -25,22 +25,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreampgc.errors import InputError
-from dreampgc.ops.pixel_clip import pixel_clip
-from dreampgc.ops.reference import Norm
+from dreampgc.ops.linearise import Transpose, linearise
+from dreampgc.ops.pixel_clip import pixel_clip_with_statistics
+from dreampgc.ops.reference import Norm, clip_statistics
 from dreampgc.priors.base import Prior
 
-#: Carries a cotangent back through a linearised function: ``g_y -> (dy/dx)^T g_y``.
-Transpose = Callable[[Tensor], Tensor]
 Pullback = Callable[[Prior, Tensor], tuple[Tensor, Transpose]]
-Shaping = Callable[[Tensor, float, Norm], Tensor]
-
-
-def linearise(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Transpose]:
-    """``y = f(x)`` and the transpose of the Jacobian there, exact by reverse-mode differentiation (used once)."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        y = function(x)
-    return y.detach(), lambda g: torch.autograd.grad(y, x, g)[0]
+Shaping = Callable[[Tensor, float, Norm], tuple[Tensor, Tensor]]
 
 
 # Pullbacks: image -> latents, and the way back for g_z.
@@ -53,7 +44,7 @@ def no_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:
 
 def exact_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:
     """``z = E(x)`` and the encoder's vector-Jacobian product (Eq. 2): what nothing in the VAE's training regulates."""
-    return linearise(prior.encode, image)
+    return prior.encode_with_vjp(image)
 
 
 def linear_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:
@@ -75,27 +66,27 @@ def linear_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:
         return prior.encode(image), transpose
 
 
-# Shapings: each pixel's gradient g, given the threshold c.
+# Shapings: each pixel's gradient g, given the threshold c; and what the same pass over it counted.
 
 
-def unshaped(gradient: Tensor, threshold: float, norm: Norm) -> Tensor:
+def unshaped(gradient: Tensor, threshold: float, norm: Norm) -> tuple[Tensor, Tensor]:
     """``g``."""
-    return gradient
+    return gradient, clip_statistics(gradient, threshold, norm)
 
 
-def normalised(gradient: Tensor, threshold: float, norm: Norm) -> Tensor:
+def normalised(gradient: Tensor, threshold: float, norm: Norm) -> tuple[Tensor, Tensor]:
     """``c g / (‖g‖ + c)`` (Eq. 9)."""
-    return pixel_clip(gradient, threshold, "normalize", norm)
+    return pixel_clip_with_statistics(gradient, threshold, "normalize", norm)
 
 
-def clipped_by_value(gradient: Tensor, threshold: float, norm: Norm) -> Tensor:
+def clipped_by_value(gradient: Tensor, threshold: float, norm: Norm) -> tuple[Tensor, Tensor]:
     """Each channel of ``g`` clamped to ``[-c, c]`` (Sec. 4.4)."""
-    return pixel_clip(gradient, threshold, "value", norm)
+    return pixel_clip_with_statistics(gradient, threshold, "value", norm)
 
 
-def clipped_by_norm(gradient: Tensor, threshold: float, norm: Norm) -> Tensor:
+def clipped_by_norm(gradient: Tensor, threshold: float, norm: Norm) -> tuple[Tensor, Tensor]:
     """``min(‖g‖, c) g/‖g‖`` (Eq. 10)."""
-    return pixel_clip(gradient, threshold, "norm", norm)
+    return pixel_clip_with_statistics(gradient, threshold, "norm", norm)
 
 
 @dataclass(frozen=True)
@@ -119,10 +110,14 @@ METHODS: dict[str, Method] = {
 
 @dataclass(frozen=True)
 class Propagated:
-    """An image gradient on its way: ``raw`` and ``shaped`` at the encoder's size, ``image`` at the render's."""
+    """An image gradient on its way: ``raw`` and ``shaped`` at the encoder's size, ``image`` at the render's.
+
+    ``counted`` is what shaping saw of ``raw``: see `dreampgc.ops.reference.clip_statistics`.
+    """
 
     raw: Tensor
     shaped: Tensor
+    counted: Tensor
     image: Tensor
 
 
@@ -144,8 +139,8 @@ def propagate(
     enlarged, shrink = linearise(lambda x: upsample(x, size), image.float())
     latents, pullback = method.pullback(prior, enlarged)
     raw = pullback(latent_gradient(latents)).float()
-    shaped = method.shaping(raw, threshold, norm)
-    return Propagated(raw, shaped, shrink(shaped))
+    shaped, counted = method.shaping(raw, threshold, norm)
+    return Propagated(raw, shaped, counted, shrink(shaped))
 
 
 def upsample(image: Tensor, size: int) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from dreampgc.guidance.schedule import Schedule, Weighting, weight
 from dreampgc.ops.reference import Norm, gradient_statistics
 from dreampgc.priors.base import Prior, TextCondition
 from dreampgc.priors.prompts import view_prompts, view_weights
+from dreampgc.transfer import upload
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,12 @@ class Record:
     norm: Norm
 
     @cached_property
-    def statistics(self) -> dict[str, float]:
-        """The raw gradient's pixel norms: median, p99, maximum, mean, clipped (share), non_finite (count)."""
-        numbers = gradient_statistics(self.gradient.raw, self.threshold, self.norm)
-        return dict(zip(numbers, torch.stack([x.double() for x in numbers.values()]).tolist(), strict=True))
+    def statistics(self) -> dict[str, Tensor]:
+        """The raw gradient's pixel norms: median, p99, maximum, mean, clipped (share), non_finite (count); 0-d."""
+        return gradient_statistics(self.gradient.raw, self.gradient.counted, self.norm)
 
     @property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Tensor]:
         """What a stage logs of it: the mean time step ``t`` and the statistics, as ``gradient_NAME``."""
         statistics = {f"gradient_{name}": value for name, value in self.statistics.items()}
         return {"t": self.timesteps.float().mean(), **statistics}
@@ -95,7 +94,7 @@ class ScoreDistillation:
         ``latent``), seen from ``views``; smaller renders than the prior's are upsampled inside.
         """
         text, away = self._condition(views), self._away_from_front(views)
-        timesteps = self.schedule.sample(step, len(image), self.generator).to(self.prior.device)
+        timesteps = upload(self.schedule.sample(step, len(image), self.generator), self.prior.device)
         gradient = propagate(
             self.method,
             self.prior,
@@ -115,7 +114,7 @@ class ScoreDistillation:
 
         ``away`` ``[B]`` is how strongly each view must not look like the front, None where that is of no concern.
         """
-        noise = torch.randn(latents.shape, generator=self.generator).to(latents.device)
+        noise = upload(torch.randn(latents.shape, generator=self.generator), latents.device)
         alpha = self.prior.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         w = weight(self.prior.alphas_cumprod, timesteps, self.weighting).view(-1, 1, 1, 1)

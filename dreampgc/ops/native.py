@@ -13,7 +13,6 @@ import functools
 import hashlib
 import importlib.util
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from dreampgc.errors import InputError
-from dreampgc.files import replacing
+from dreampgc.files import cache_folder, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,10 +66,15 @@ def reason(*, fresh: bool = False) -> str | None:
         return NOT_BUILT
     if not torch.cuda.is_available():
         return NO_DEVICE
-    place, key = verdicts_file(), _machine(library)
+    return verdict(machine(library.read_bytes()), _PROOF, fresh=fresh)
+
+
+def verdict(key: str, code: str, *, fresh: bool = False) -> str | None:
+    """What `probe` said of ``code``, kept as ``key`` between processes; ``fresh`` asks again."""
+    place = verdicts_file()
     verdicts = _read(place)
     if fresh or key not in verdicts:
-        verdicts[key] = probe(_PROOF)
+        verdicts[key] = probe(code)
         # A folder that cannot be written to costs the next process another probe, and nothing else.
         with contextlib.suppress(InputError), replacing(place) as path:
             path.write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
@@ -93,17 +97,17 @@ def load() -> Any:
 
 def verdicts_file() -> Path:
     """Where verdicts are kept between processes."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dreampgc" / "native.json"
+    return cache_folder() / "native.json"
 
 
-def _machine(library: Path) -> str:
-    """What a verdict holds for: this build on this driver and these GPUs."""
+def machine(build: bytes) -> str:
+    """What a verdict holds for: this build of something on this driver and these GPUs."""
     import torch
 
     driver = Path("/proc/driver/nvidia/version")
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     parts = [torch.__version__, driver.read_text(encoding="utf-8") if driver.exists() else "", *gpus]
-    digest = hashlib.sha256("\n".join(parts).encode() + library.read_bytes())
+    digest = hashlib.sha256("\n".join(parts).encode() + build)
     return digest.hexdigest()[:32]
 
 

@@ -10,6 +10,7 @@ Norms are taken of ``g / max|g|``, so that neither 1e30 nor 1e-30 leaves float32
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -17,6 +18,9 @@ from torch import Tensor
 
 Mode = Literal["norm", "value", "normalize"]
 Norm = Literal["l2", "linf"]
+
+#: Pixels from which medians are taken: all of four pictures of 128x128, every fifth of one of 512x512.
+_QUANTILE_PIXELS = 2**16
 
 
 def pixel_clip(gradient: Tensor, threshold: float, mode: str, norm: str) -> Tensor:
@@ -57,28 +61,38 @@ def clip_statistics(gradient: Tensor, threshold: float, norm: str) -> Tensor:
     return torch.stack([(norms > threshold).sum().double(), (~finite).sum().double(), maximum, known.sum()])
 
 
-def gradient_statistics(gradient: Tensor, threshold: float, norm: str = "l2") -> dict[str, Tensor]:
+def gradient_statistics(gradient: Tensor, counted: Tensor, norm: str = "l2") -> dict[str, Tensor]:
     """Summary of the pixel norms of ``[B,C,H,W]``, as 0-d tensors on its device (no synchronisation).
 
-    ``median``, ``p99``, ``maximum`` and ``mean`` are over the pixels with a finite norm (NaN when there are
-    none), ``non_finite`` counts the others; ``clipped`` is the share of all pixels above the threshold.
+    ``counted`` is what `clip_statistics` or the clipping operator found: from it come ``maximum`` and ``mean`` of the
+    finite norms (NaN when there are none), ``clipped``, the share of all pixels above the threshold, and the count
+    ``non_finite``. Only ``median`` and ``p99`` look at the gradient: at no more than `_QUANTILE_PIXELS` of its pixels.
     """
-    norms = pixel_norm(gradient, norm).flatten()
+    above, bad, largest, total = counted.unbind()
+    pixels = gradient.numel() // gradient.shape[1]
+    known = pixels - bad
+    median, p99 = _quantiles(gradient, norm, (0.5, 0.99))
+    return {
+        "median": median,
+        "p99": p99,
+        "maximum": torch.where(known > 0, largest, torch.nan),
+        "mean": total / known,
+        "clipped": above / pixels,
+        "non_finite": bad,
+    }
+
+
+def _quantiles(gradient: Tensor, norm: str, shares: Sequence[float]) -> list[Tensor]:
+    """Quantiles (0-d) of the finite pixel norms, from every so many pixels where there are very many."""
+    pixels = gradient.flatten(2)
+    # An odd step visits every column of a picture whose width is a power of two.
+    every = -(-pixels.shape[0] * pixels.shape[2] // _QUANTILE_PIXELS) | 1
+    norms = pixel_norm(pixels[:, :, ::every, None], norm).flatten()
     bad = ~norms.isfinite()
     finite = norms.masked_fill(bad, torch.nan).sort().values  # NaN sorts last
-    count = norms.numel() - bad.sum()
-
-    def quantile(share: float) -> Tensor:
-        return finite[((count - 1) * share).round().long().clamp_min(0)]
-
-    return {
-        "median": quantile(0.5),
-        "p99": quantile(0.99),
-        "maximum": quantile(1.0),
-        "mean": finite.nanmean(),
-        "clipped": (norms > threshold).float().mean(),
-        "non_finite": bad.sum(),
-    }
+    last = norms.numel() - bad.sum() - 1
+    # Taken with `gather`: a 0-d tensor as an index would be read by the host.
+    return [finite.gather(0, (last * share).round().long().clamp_min(0).view(1)).squeeze(0) for share in shares]
 
 
 def check_arguments(gradient: Tensor, threshold: float, mode: str, norm: str) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dreampgc.ops.linearise import Transpose
 from dreampgc.priors.prompts import ViewPhrases
 
 #: ``x @ A + b`` on the last axis: ``A`` is ``[in, out]``, ``b`` is ``[out]``.
@@ -80,10 +81,18 @@ class Prior(Protocol):
         """The latents of an image (the posterior's mean); differentiable in the image."""
         ...
 
+    def encode_with_vjp(self, image: Tensor) -> tuple[Tensor, Transpose]:
+        """The latents without a graph, and what carries their gradient back to the image (once)."""
+        ...
+
     def decode(self, latents: Tensor) -> Tensor:
         """The image of latents."""
         ...
 
     def predict_noise(self, noisy: Tensor, timesteps: Tensor, text: TextCondition) -> Tensor:
         """The noise in ``noisy`` ``[B,4,s,s]`` at ``timesteps`` ``[B]`` (0..999) given ``B`` texts."""
+        ...
+
+    def save_memory(self) -> bool:
+        """From now on rather slow than large; whether there was anything left to save."""
         ...

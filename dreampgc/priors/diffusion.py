@@ -11,8 +11,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from dreampgc.errors import InputError
+from dreampgc.ops.linearise import Transpose
 from dreampgc.priors import layout, linear
 from dreampgc.priors.base import Affine, TextCondition
+from dreampgc.priors.networks import Networks, SparingNetworks
 from dreampgc.priors.parts import misfits, read_part
 from dreampgc.priors.prompts import MINI, STABLE_DIFFUSION, ViewPhrases
 from dreampgc.priors.text import TextEncoders
@@ -46,6 +48,8 @@ class DiffusionPrior:
         self.name = name
         self.unet = unet
         self.vae = vae
+        #: How the networks are run; they may be exchanged for faster or smaller ones.
+        self.networks = Networks(unet, vae)
         self.text = text
         self.vocabulary = vocabulary
         self.device: torch.device = unet.device
@@ -115,8 +119,11 @@ class DiffusionPrior:
 
     def encode(self, image: Tensor) -> Tensor:
         """Latents ``[B,4,H/8,W/8]`` of images ``[B,3,H,W]`` in [0,1]: the posterior's mean, scaled; differentiable."""
-        mean = self.vae.encode((2 * image - 1).to(self.vae.dtype)).latent_dist.mode()
-        return mean.float() * self.scaling_factor
+        return self.networks.encode(image)
+
+    def encode_with_vjp(self, image: Tensor) -> tuple[Tensor, Transpose]:
+        """`encode` without a graph, and what carries a gradient of the latents back to the image (once)."""
+        return self.networks.encode_with_vjp(image)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -130,24 +137,27 @@ class DiffusionPrior:
 
         A model that predicts ``v = sqrt(a) eps - sqrt(1-a) z`` is converted: ``eps = sqrt(a) v + sqrt(1-a) z_t``.
         """
-        dtype = self.unet.dtype
-        added = self._added_conditions(noisy, text)
-        output = self.unet(noisy.to(dtype), timesteps, text.tokens.to(dtype), **added).sample.float()
+        output = self.networks.denoise(noisy, timesteps, text.tokens, *self._added_conditions(noisy, text))
         if self.prediction_type == "epsilon":
             return output
         alpha = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         return alpha.sqrt() * output + (1 - alpha).sqrt() * noisy
 
-    def _added_conditions(self, noisy: Tensor, text: TextCondition) -> dict[str, Any]:
+    def save_memory(self) -> bool:
+        """One sample at a time, activations computed twice; whether that is new."""
+        if isinstance(self.networks, SparingNetworks):
+            return False
+        self.networks = SparingNetworks(self.unet, self.vae)
+        return True
+
+    def _added_conditions(self, noisy: Tensor, text: TextCondition) -> tuple[Tensor, ...]:
         """SDXL's pooled text and sizes: an original of just the size that is rendered, not cropped."""
         if text.pooled is None:
-            return {}
+            return ()
         height, width = (side * self.downsampling for side in noisy.shape[-2:])
         if (height, width) not in self._time_ids:  # kept, because a copy to the device would halt every step
             self._time_ids[height, width] = torch.tensor([[height, width, 0, 0, height, width]], device=self.device)
-        ids = self._time_ids[height, width].expand(len(noisy), -1)
-        pooled = text.pooled.to(self.unet.dtype)
-        return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": ids.to(pooled.dtype)}}
+        return text.pooled, self._time_ids[height, width].expand(len(noisy), -1)
 
 
 def _vae_dtype(directory: Path, dtype: torch.dtype, device: str) -> torch.dtype:

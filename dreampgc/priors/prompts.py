@@ -6,6 +6,7 @@ the weights follow the camera, so that the condition turns smoothly with it.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +54,7 @@ def view_weights(azimuth: Tensor, elevation: Tensor, phrases: ViewPhrases) -> Te
     ``azimuth`` and ``elevation`` are ``[B]`` in degrees, any turn. Linear between the two neighbours on the
     ring; the overhead phrase gets ``o = clamp((elevation - start) / (end - start), 0, 1)``, the ring ``1 - o``.
     """
-    ring = torch.tensor([angle for angle, _ in phrases.ring], dtype=torch.float32, device=azimuth.device)
+    ring = _azimuths(phrases, azimuth.device)
     turned = (azimuth.float() - ring[0]) % 360
     before = torch.searchsorted(ring - ring[0], turned, right=True) - 1
     after = (before + 1) % len(ring)
@@ -67,3 +68,9 @@ def view_weights(azimuth: Tensor, elevation: Tensor, phrases: ViewPhrases) -> Te
     weights *= (1 - overhead)[:, None]
     weights[:, -1] = overhead
     return weights
+
+
+@functools.cache
+def _azimuths(phrases: ViewPhrases, device: torch.device) -> Tensor:
+    """The ring's azimuths, kept because a copy to the device would halt every step."""
+    return torch.tensor([angle for angle, _ in phrases.ring], dtype=torch.float32, device=device)

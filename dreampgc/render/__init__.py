@@ -2,6 +2,7 @@
 
 from dreampgc.render.marching import OccupancyGrid
 from dreampgc.render.renderer import render, render_image
+from dreampgc.render.room import Rooms
 from dreampgc.render.shading import Shading, sample_lights
 
-__all__ = ["OccupancyGrid", "Shading", "render", "render_image", "sample_lights"]
+__all__ = ["OccupancyGrid", "Rooms", "Shading", "render", "render_image", "sample_lights"]

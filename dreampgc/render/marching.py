@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dreampgc.render.room import Rooms, places
+from dreampgc.transfer import upload
+
+_POINTS = 2**18  # densities that are looked at together
 _OPAQUE = 5.0  # optical depth behind which nothing is seen: exp(-5) < 0.01, and it is a bound from below
 
 
@@ -47,30 +52,48 @@ class OccupancyGrid(nn.Module):
 
     @torch.no_grad()
     def update(
-        self, density: Callable[[Tensor], Tensor], generator: torch.Generator | None = None, *, share: float = 0.125
+        self,
+        density: Callable[[Tensor], Tensor],
+        generator: torch.Generator | None = None,
+        *,
+        share: float = 0.125,
+        rooms: Rooms | None = None,
     ) -> None:
         """Look again at every occupied cell and at a random ``share`` of all, one random point in each.
 
         Empty cells are thus seen again from time to time, and matter can grow there. Without a ``generator``
-        (exports, tests) all cells are looked at, in their centres. Use ``share=1`` for the first update.
+        (exports, tests) all cells are looked at, in their centres. Use ``share=1`` for the first update. With ``rooms``
+        the host does not wait for the number of cells; should they have multiplied, some are not looked at this time.
         """
-        cells, jitter = self._choose(generator, share)
-        corners = torch.stack(torch.unravel_index(cells, self.peak.shape), dim=-1)
-        seen = density((corners + jitter) * (2 / self.resolution) - 1).to(self.peak.dtype)
+        cells, jitter = self._choose(generator, share, rooms)
+        size = self.resolution
+        corners = torch.stack([cells // size**2, cells // size % size, cells % size], dim=-1)
+        points = (corners + jitter) * (2 / size) - 1
+        seen = torch.cat([density(part) for part in points.split(_POINTS)]).to(self.peak.dtype)
         seen = seen.nan_to_num(0)  # one bad step must not blind the grid for ever
-        flat = self.peak.view(-1)
-        flat[cells] = torch.maximum(flat[cells] * self.decay, seen)
-        self.latest.view(-1)[cells] = seen
+        _put(self.peak, cells, torch.maximum(_with_spare(self.peak)[cells] * self.decay, seen))
+        _put(self.latest, cells, seen)
         self._refresh()
 
-    def _choose(self, generator: torch.Generator | None, share: float) -> tuple[Tensor, Tensor]:
-        """Flat indices ``[n]`` of the cells to look at and where in them ``[n,3]``; drawn on the CPU."""
+    def _choose(self, generator: torch.Generator | None, share: float, rooms: Rooms | None) -> tuple[Tensor, Tensor]:
+        """Flat indices ``[n]`` of the cells to look at and where in them ``[n,3]``.
+
+        With ``rooms`` they are drawn on the device, from a seed of the generator's; the index after the last cell is
+        padding then.
+        """
         device, count = self.peak.device, self.peak.numel()
         if generator is None:
             return torch.arange(count, device=device), torch.full((1, 3), 0.5, device=device)
-        chosen = (torch.rand(count, generator=generator) < share).to(device) | self.occupied.view(-1)
-        cells = chosen.nonzero()[:, 0]
-        return cells, torch.rand(len(cells), 3, generator=generator).to(device)
+        if rooms is None or share >= 1:
+            dice = torch.rand(count, generator=generator) < share
+            cells = torch.arange(count) if share >= 1 else (dice | self.occupied.view(-1).cpu()).nonzero()[:, 0]
+            return upload(cells, device), upload(torch.rand(len(cells), 3, generator=generator), device)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        own = torch.Generator(device).manual_seed(seed)
+        chosen = (torch.rand(count, generator=own, device=device) < share) | self.occupied.view(-1)
+        ends = chosen.cumsum(0, dtype=torch.int32)
+        cells = places(ends, rooms.reserve("cells", count, ends[-1]))
+        return cells, torch.rand(len(cells), 3, generator=own, device=device)
 
     def _refresh(self) -> None:
         """Occupancy, its bounding box and the bound from below, from the recorded densities."""
@@ -81,9 +104,7 @@ class OccupancyGrid(nn.Module):
         # The least density around a cell: a ray that only grazes a surface must not count as stopped.
         least = -_largest_around(-self.latest)
         self.lower.copy_(torch.where(occupied, least, -1.0))
-        cells = occupied.nonzero()
-        box = torch.stack([cells.amin(0), cells.amax(0) + 1]) if len(cells) else cells.new_zeros(2, 3)
-        self.bounds.copy_(box * (2 / self.resolution) - 1)
+        self.bounds.copy_(_box(occupied) * (2 / self.resolution) - 1)
 
 
 def _largest_around(values: Tensor) -> Tensor:
@@ -91,36 +112,106 @@ def _largest_around(values: Tensor) -> Tensor:
     return functional.max_pool3d(values[None], kernel_size=3, stride=1, padding=1)[0]
 
 
+def _box(occupied: Tensor) -> Tensor:
+    """First and one past the last occupied cell along each axis, ``[2,3]``; zeros where there is none."""
+    size = len(occupied)
+    numbers = torch.arange(size, device=occupied.device)
+    axes = [occupied.flatten(1).any(1), occupied.any(2).any(0), occupied.flatten(0, 1).any(0)]
+    first = torch.stack([torch.where(some, numbers, size).amin() for some in axes])
+    last = torch.stack([torch.where(some, numbers + 1, 0).amax() for some in axes])
+    return torch.stack([torch.where(first < last, first, 0), last])
+
+
+def _with_spare(cells: Tensor) -> Tensor:
+    """All ``cells`` in one row, and one more that padding may write to."""
+    return torch.cat([cells.view(-1), cells.new_zeros(1)])
+
+
+def _put(cells: Tensor, indices: Tensor, values: Tensor) -> None:
+    cells.view(-1).copy_(_with_spare(cells).index_copy_(0, indices, values)[:-1])
+
+
 @dataclass(frozen=True)
 class Samples:
-    """Packed samples: ``rays`` ``[N]`` int64 ascending, ``distances`` ``[N]``, ascending on each ray."""
+    """Packed samples: ``rays`` ``[N]`` int64 ascending, ``distances`` ``[N]``, ascending on each ray.
+
+    Where room was reserved, ``valid`` ``[N]`` tells samples from padding, which belongs to the last ray, and ``whole``
+    (0-d) whether all samples found room. Else both are None.
+    """
 
     rays: Tensor
     distances: Tensor
+    valid: Tensor | None = None
+    whole: Tensor | None = None
 
 
 @torch.no_grad()
 def march(
-    origins: Tensor, directions: Tensor, grid: OccupancyGrid, step: float, jitter: Tensor | None = None
+    origins: Tensor,
+    directions: Tensor,
+    grid: OccupancyGrid,
+    step: float,
+    jitter: Tensor | None = None,
+    rooms: Rooms | None = None,
 ) -> Samples:
     """Samples ``step`` apart in occupied cells, up to where the grid is sure that the ray is opaque.
 
     ``origins``, ``directions`` ``[R,3]``; ``jitter`` ``[R]`` in [0,1) moves each ray's samples within a step
     (0.5 without). Distances are ``(k + jitter) * step`` whatever the grid: pruning only removes samples.
+    With ``rooms`` the host does not wait for the number of samples: the same ones come with padding.
     """
     near, far = _box_interval(origins, directions, grid.bounds)
+    shift = torch.full_like(near, 0.5) if jitter is None else jitter
+    if rooms is not None:
+        return _march_into_room(origins, directions, grid, step, (near, far, shift), rooms)
     hit = (far > near).nonzero()[:, 0]
     if not len(hit):
         return Samples(hit, near[:0])
-    shift = near.new_full((len(hit), 1), 0.5) if jitter is None else jitter[hit, None]
-    first = torch.ceil(near[hit, None] / step - shift)
     steps = int(((far - near).max() / step).ceil()) + 1
+    hits = origins[hit], directions[hit]
+    distances, seen = _visible(*hits, grid, step, (near[hit], far[hit], shift[hit]), steps)
+    ray, place = seen.nonzero(as_tuple=True)
+    return Samples(hit[ray], distances[ray, place])
+
+
+def _march_into_room(
+    origins: Tensor,
+    directions: Tensor,
+    grid: OccupancyGrid,
+    step: float,
+    interval: tuple[Tensor, Tensor, Tensor],
+    rooms: Rooms,
+) -> Samples:
+    """`march` of all rays, whether they hit or miss, through as many steps as the whole cube is deep."""
+    distances, seen = _visible(origins, directions, grid, step, interval, math.ceil(2 * 3**0.5 / step) + 1)
+    seen &= (interval[1] > interval[0])[:, None]
+    ends = seen.view(-1).cumsum(0, dtype=torch.int32)
+    size = rooms.reserve("samples", len(ends), ends[-1], rooms.scale)
+    place = places(ends, size)
+    valid, place = place < len(ends), place.clamp(max=len(ends) - 1)
+    rays = torch.where(valid, place // seen.shape[1], len(origins) - 1)
+    return Samples(rays, distances.view(-1)[place], valid, ends[-1] <= size)
+
+
+def _visible(
+    origins: Tensor,
+    directions: Tensor,
+    grid: OccupancyGrid,
+    step: float,
+    interval: tuple[Tensor, Tensor, Tensor],
+    steps: int,
+) -> tuple[Tensor, Tensor]:
+    """Distances ``[R, steps]`` from where each ray enters the grid's box, and which of them are worth a look.
+
+    ``interval``: where each ray enters and leaves the box, and its jitter, ``[R]`` each.
+    """
+    near, far, shift = (x[:, None] for x in interval)
+    first = torch.ceil(near / step - shift)
     distances = (first + torch.arange(steps, device=near.device) + shift) * step
-    lower = _look_up(origins[hit], directions[hit], distances, grid)
+    lower = _look_up(origins, directions, distances, grid)
     depth = lower.clamp(min=0) * step
     hidden = depth.cumsum(dim=1) - depth > _OPAQUE
-    ray, place = ((lower >= 0) & ~hidden & (distances < far[hit, None])).nonzero(as_tuple=True)
-    return Samples(hit[ray], distances[ray, place])
+    return distances, (lower >= 0) & ~hidden & (distances < far)
 
 
 def _box_interval(origins: Tensor, directions: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:

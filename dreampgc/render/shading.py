@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreampgc.cameras import Views
+from dreampgc.transfer import upload
 
 Shading = Literal["albedo", "lambertian", "textureless", "normals"]
 
@@ -34,11 +36,16 @@ def density_normals(density: Callable[[Tensor], Tensor], positions: Tensor, offs
     By finite differences at distance ``offset`` (world units): four evaluations a point, differentiable in
     whatever ``density`` is differentiable in. Zero where the density is constant.
     """
-    corners = positions.new_tensor(_TETRAHEDRON)
+    corners = _corners(positions.device).to(positions.dtype)
     around = positions + (offset / 3**0.5) * corners[:, None, :]
     values = density(around.reshape(-1, 3)).view(4, -1)
     gradient = values.T @ corners * (3**0.5 / (4 * offset))
     return -gradient * torch.rsqrt(gradient.square().sum(-1, keepdim=True) + 1e-12)
+
+
+@functools.cache
+def _corners(device: torch.device) -> Tensor:
+    return torch.tensor(_TETRAHEDRON, device=device)  # kept, because a copy to the device would halt every step
 
 
 def shade(albedo: Tensor, normals: Tensor, light: Tensor, ambient: Tensor, shading: Shading) -> Tensor:
@@ -55,5 +62,5 @@ def shade(albedo: Tensor, normals: Tensor, light: Tensor, ambient: Tensor, shadi
 def sample_lights(views: Views, generator: torch.Generator, spread: float = 0.4) -> Tensor:
     """Random unit directions ``[B,3]`` towards a light near each camera, off its axis by about ``spread`` radians."""
     towards_camera = -views.axes()[2]
-    noise = torch.randn(len(views), 3, generator=generator).to(towards_camera.device)
+    noise = upload(torch.randn(len(views), 3, generator=generator), towards_camera.device)
     return functional.normalize(towards_camera + spread * noise, dim=-1)

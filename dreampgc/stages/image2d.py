@@ -6,6 +6,7 @@ the image can be compared without a renderer in between.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreampgc.cameras import fixed_views
+from dreampgc.cameras import Views, fixed_views
 from dreampgc.checkpoint import pack_optimizer, unpack_optimizer
 from dreampgc.config import RunConfig
 from dreampgc.guidance.pictures import draw_gradient
@@ -24,6 +25,7 @@ from dreampgc.images import Frame, to_frames
 from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import Prior
 from dreampgc.stages.loop import Loop
+from dreampgc.stages.memory import MemoryLadder
 
 #: Where the image is said to be taken from: half-way to the side, which shows the most of an object.
 AZIMUTH = 30.0
@@ -59,22 +61,32 @@ class Image2dStage:
         self.latent = METHODS[config.guidance.method].pullback is no_encoder
 
     def train(self, loop: Loop) -> None:
-        """The loop: image → shaped image gradient → loss → step, and back into [0,1].
+        """The loop: learning rate and a step, in as much memory as there is."""
+        total = self.config.loop.steps
+        memory = MemoryLadder([self._spare_prior], self.state.generator, self.state.optimizer)
+        view = fixed_views([AZIMUTH]).to(self.prior.device)
+        for step in loop.steps(loop.resume(), total):
+            decay_rates(self.state.optimizer, self.config.optimizer.final_rate ** (step / total))
+            memory.attempt(functools.partial(self._step, loop, step, view), loop.console.warn)
+
+    def _step(self, loop: Loop, step: int, view: Views) -> None:
+        """One step: image → shaped image gradient → loss → descent, and back into [0,1].
 
         Clamping is a projection and leaves the gradient alone; a sigmoid would scale it by its slope, pixel by
         pixel, and so change what the threshold means.
         """
-        image, total = self.state.image, self.config.loop.steps
-        view = fixed_views([AZIMUTH]).to(self.prior.device)
-        for step in loop.steps(loop.resume(), total):
-            decay_rates(self.state.optimizer, self.config.optimizer.final_rate ** (step / total))
-            g_image = self.guidance.image_gradient(image.detach(), view, step)  # data: shaped, float32
-            loss = (image * g_image).sum()
-            loop.apply(self.state.optimizer, loss, [image])
-            if not self.latent:
-                image.data.clamp_(0, 1)
-            assert self.guidance.last is not None, "logged after a step"
-            loop.log(step, {"loss": loss.detach(), **self.guidance.last.metrics})
+        image = self.state.image
+        g_image = self.guidance.image_gradient(image.detach(), view, step)  # data: shaped, float32
+        loss = (image * g_image).sum()
+        loop.apply(self.state.optimizer, loss, [image])
+        if not self.latent:
+            image.data.clamp_(0, 1)
+        assert self.guidance.last is not None, "logged after a step"
+        loop.log(step, {"loss": loss.detach(), **self.guidance.last.metrics})
+
+    def _spare_prior(self) -> str | None:
+        self.guidance.last = None
+        return "the prior computes twice what it kept" if self.prior.save_memory() else None
 
     def preview(self, done: int) -> Frame:
         """The image as it is: ``[S,S,3]``."""
@@ -88,7 +100,7 @@ class Image2dStage:
         return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
 
 
-def make_state(config: RunConfig, prior: Prior, generator: torch.Generator) -> Image2dState:
+def make_state(config: RunConfig, prior: Prior, generator: torch.Generator, *, fused: bool = False) -> Image2dState:
     """A white image with a little noise, drawn from ``generator``, and its optimiser.
 
     White is the background that the object should end up on: from gray, the same steps leave a background that
@@ -102,6 +114,6 @@ def make_state(config: RunConfig, prior: Prior, generator: torch.Generator) -> I
         parameter = torch.nn.Parameter(prior.encode(image) if latent else image)
     settings = config.optimizer
     rate = settings.learning_rate * (LATENT_RATE if latent else 1.0)
-    optimizer = torch.optim.Adam([parameter], lr=rate, betas=settings.betas, eps=settings.eps)
+    optimizer = torch.optim.Adam([parameter], lr=rate, betas=settings.betas, eps=settings.eps, fused=fused)
     optimizer.param_groups[0]["initial_lr"] = rate
     return Image2dState(parameter, optimizer, generator)

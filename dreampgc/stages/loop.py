@@ -12,14 +12,12 @@ all, and a run that was killed goes on from its last checkpoint as if nothing ha
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -29,12 +27,14 @@ from torch.optim import Optimizer
 
 from dreampgc.checkpoint import load_latest, save_checkpoint
 from dreampgc.config.sections import LoopConfig
-from dreampgc.console import Console, json_line
+from dreampgc.console import Console
 from dreampgc.errors import DreamError, Interrupted, TrainingError
-from dreampgc.files import replacing
 from dreampgc.images import Frame, save_image
 from dreampgc.runs import Run
+from dreampgc.stages.journal import MOST_PENDING, Journal
 
+#: The metric that says whether a step was taken.
+_TAKEN = "_taken"
 #: What a checkpoint holds: tensors by name, and what JSON can hold.
 State = tuple[dict[str, Tensor], dict[str, Any]]
 #: ``done -> [H,W,3]`` uint8 picture; must not draw from the stage's random generators.
@@ -75,6 +75,8 @@ class Loop:
         self._seconds = 0.0
         self._began = time.monotonic()
         self._note = ""
+        self._taken: Tensor | None = None
+        self._journal = Journal(run.path / "metrics.jsonl")
         self._signal: signal.Signals | None = None
         self._handlers: dict[signal.Signals, Any] = {}
         self._exit = ExitStack()
@@ -115,7 +117,7 @@ class Loop:
             self._seconds = own["seconds"]
             self._load(tensors, state)
         with self._storage():
-            _truncate_metrics(self._metrics_path, done)
+            self._journal.truncate(done)
         self._done = done
         return done
 
@@ -134,52 +136,71 @@ class Loop:
             yield step
             self._done = step + 1
             report.update(self._done, self._note)
+            if self._done == total:
+                self._settle()
             self._write_what_is_due(total)
             if self._watch is not None:
                 self._watch(self._done)
             self._stop_if_told()
 
-    def apply(self, optimizer: Optimizer, loss: Tensor, parameters: Iterable[Tensor]) -> bool:
+    def apply(self, optimizer: Optimizer, loss: Tensor, parameters: Iterable[Tensor]) -> Tensor:
         """Descend: backward, then the optimiser's step, unless the loss or a gradient is not finite.
 
-        A step that is not finite leaves ``parameters`` and the optimiser as they were and is counted. Returns
-        whether the step was taken.
-
-        Raises:
-            TrainingError: ``max_bad_steps`` steps in a row were not finite.
+        A step that is not finite leaves ``parameters`` and the optimiser as they were; `log` counts it. Returns
+        whether the step was taken, 0-d bool. A fused optimiser finds that out by itself, on the device: the host does
+        not wait for the answer.
         """
         optimizer.zero_grad(set_to_none=True)
-        finite = bool(torch.isfinite(loss))
-        if finite:
+        if all(group.get("fused") for group in optimizer.param_groups):
             loss.backward()
-            finite = _finite(parameter.grad for parameter in parameters)
-        if finite:
+            taken = torch.isfinite(loss.detach()) & _finite(parameter.grad for parameter in parameters)
+            # What a gradient scaler would set: the kernel reads it, and then changes neither weights nor moments.
+            optimizer.found_inf = (~taken).float()  # pyright: ignore[reportAttributeAccessIssue]
             optimizer.step()
-            self.bad_in_a_row = 0
-            return True
-        optimizer.zero_grad(set_to_none=True)
-        self.bad_steps += 1
-        self.bad_in_a_row += 1
+        else:
+            taken = torch.isfinite(loss.detach())
+            if taken:
+                loss.backward()
+                taken = _finite(parameter.grad for parameter in parameters)
+            if taken:
+                optimizer.step()
+            else:
+                optimizer.zero_grad(set_to_none=True)
+        self._taken = taken
+        return taken
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Append one line to ``metrics.jsonl``: step, seconds, ``metrics`` (numbers or one-element tensors).
+
+        What lies on a GPU is written when it has arrived, some steps later, and before any picture or checkpoint.
+
+        Raises:
+            TrainingError: ``max_bad_steps`` steps in a row were not finite, this one or some that arrived only now.
+        """
+        mark = {} if self._taken is None else {_TAKEN: self._taken}
+        self._journal.put({"step": step, "seconds": round(self.seconds, 3), **metrics, **mark})
+        self._taken = None
+        self._settle(MOST_PENDING)
+
+    def _settle(self, most: int = 0) -> None:
+        """Count and write the steps whose numbers have arrived; waits until no more than ``most`` are missing."""
+        for numbers in self._journal.arrived(most):
+            self._count(bool(numbers.pop(_TAKEN, True)))
+            line = {**numbers, "bad_steps": self.bad_steps}
+            with self._storage():
+                self._journal.write(line)
+            self.console.event("step", **line)
+            loss = line.get("loss")
+            self._note = f"loss {loss:.4g}" if isinstance(loss, float) else ""
+
+    def _count(self, taken: bool) -> None:
+        self.bad_steps += not taken
+        self.bad_in_a_row = 0 if taken else self.bad_in_a_row + 1
         if self.bad_in_a_row >= self.config.max_bad_steps:
             raise TrainingError(
                 f"{self.bad_in_a_row} steps in a row had a loss or gradient that is not finite; the last good "
                 "checkpoint is kept: try a lower optimizer.learning_rate or guidance.scale"
             )
-        return False
-
-    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Append one line to ``metrics.jsonl``: step, seconds, ``metrics`` (numbers or one-element tensors)."""
-        values = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
-        line = {"step": step, "seconds": round(self.seconds, 3), **values, "bad_steps": self.bad_steps}
-        with self._storage(), self._metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json_line(line) + "\n")
-        self.console.event("step", **line)
-        loss = values.get("loss")
-        self._note = f"loss {loss:.4g}" if isinstance(loss, float) else ""
-
-    @property
-    def _metrics_path(self) -> Path:
-        return self.run.path / "metrics.jsonl"
 
     def _write_what_is_due(self, total: int) -> None:
         """Pictures and checkpoint, in this order: a checkpoint implies that its pictures are there."""
@@ -193,6 +214,7 @@ class Loop:
         return self._done == total or (every > 0 and self._done % every == 0)
 
     def _draw(self, folder: str, draw: Picture) -> None:
+        self._settle()
         path = self.run.path / folder / f"step-{self._done:06d}.png"
         frame = draw(self._done)
         with self._storage():
@@ -200,11 +222,12 @@ class Loop:
         self.console.event(folder.removesuffix("s"), step=self._done, path=path)
 
     def _checkpoint(self) -> None:
+        self._settle()
         tensors, state = self._save()
         own = {"bad_steps": self.bad_steps, "bad_in_a_row": self.bad_in_a_row, "seconds": self.seconds}
         with self._storage():
-            if self._metrics_path.exists():
-                with self._metrics_path.open("rb") as file:
+            if self._journal.path.exists():
+                with self._journal.path.open("rb") as file:
                     os.fsync(file.fileno())
             keep = self.config.keep_checkpoints
             path = save_checkpoint(self.run.path, self._done, tensors, {**state, "loop": own}, keep=keep)
@@ -243,23 +266,7 @@ class Loop:
             ) from error
 
 
-def _finite(gradients: Iterable[Tensor | None]) -> bool:
-    """Whether all gradients are finite; looks at the device's answer once."""
+def _finite(gradients: Iterable[Tensor | None]) -> Tensor:
+    """Whether all gradients are finite, 0-d bool on their device."""
     verdicts = [torch.isfinite(gradient).all() for gradient in gradients if gradient is not None]
-    return not verdicts or bool(torch.stack(verdicts).all())
-
-
-def _truncate_metrics(path: Path, done: int) -> None:
-    """Keep the whole lines of steps before ``done``; a kill may have cut the last line."""
-    if not path.exists():
-        return
-    kept = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if _before(line, done)]
-    with replacing(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-
-def _before(line: str, done: int) -> bool:
-    try:
-        return json.loads(line)["step"] < done
-    except (ValueError, KeyError, TypeError):
-        return False
+    return torch.stack(verdicts).all() if verdicts else torch.tensor(True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,14 @@ from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.images import to_frames
 from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import Prior
-from dreampgc.render import OccupancyGrid, Shading, render, render_image, sample_lights
+from dreampgc.render import OccupancyGrid, Rooms, Shading, render, render_image, sample_lights
 from dreampgc.stages.loop import Loop
+from dreampgc.stages.memory import MemoryLadder
+from dreampgc.transfer import upload
 from dreampgc.types import RenderOutput
+
+#: Rays at a time where memory is short, at first and at the least; and the least render, in pixels a side.
+_MOST_RAYS, _FEWEST_RAYS, _SMALLEST = 2**13, 2**9, 32
 
 
 @dataclass
@@ -62,29 +68,51 @@ def load_modules(modules: dict[str, torch.nn.Module], tensors: dict[str, Tensor]
 class NerfStage:
     """Trains a field so that the prior likes every view of it.
 
-    ``state`` is what is trained, ``guidance`` holds the prior and the method; ``config`` is the run's.
+    ``state`` is what is trained, ``guidance`` holds the prior and the method; ``config`` is the run's. With ``rooms``
+    no step waits for the device.
     """
 
-    def __init__(self, config: RunConfig, prior: Prior, guidance: ScoreDistillation, state: NerfState) -> None:
-        self.config, self.prior, self.guidance, self.state = config, prior, guidance, state
+    def __init__(
+        self,
+        config: RunConfig,
+        prior: Prior,
+        guidance: ScoreDistillation,
+        state: NerfState,
+        rooms: Rooms | None = None,
+    ) -> None:
+        self.config, self.prior, self.guidance, self.state, self.rooms = config, prior, guidance, state, rooms
         self.latent = renders_latents(config)
         self.device = prior.device
+        self._chunk: int | None = None  # rays at a time
+        self._halvings = 0  # of the render's resolution
 
     def train(self, loop: Loop) -> None:
-        """The loop: views → image → shaped image gradient → loss → step."""
+        """The loop: occupancy, learning rates, and a step, in as much memory as there is."""
         state, total = self.state, self.config.loop.steps
+        memory = MemoryLadder([self._spare_prior, self._fewer_rays, self._smaller], state.generator, state.optimizer)
         parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
         for step in loop.steps(loop.resume(), total):
             if step % self.config.render.grid_every == 0:
-                state.grid.update(state.field.density, state.generator, share=1.0 if step == 0 else 0.125)
+                memory.attempt(functools.partial(self._look_again, 1.0 if step == 0 else 0.125), loop.console.warn)
             decay_rates(state.optimizer, self.config.optimizer.final_rate ** (step / total))
-            views = self._sample_views()
-            out = self._render(views, step)
-            g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
-            regularisers = self._regularisers(out, step)
-            loss = (out.image * g_image).sum() / len(views) + sum(regularisers.values(), out.image.new_zeros(()))
-            loop.apply(state.optimizer, loss, parameters)
-            loop.log(step, {"loss": loss.detach(), **self._metrics(out, regularisers)})
+            memory.attempt(functools.partial(self._step, loop, step, parameters), loop.console.warn)
+
+    def _look_again(self, share: float) -> None:
+        """Bring the occupancy grid up to date."""
+        state = self.state
+        state.grid.update(state.field.density, state.generator, share=share, rooms=self.rooms)
+
+    def _step(self, loop: Loop, step: int, parameters: list[Tensor]) -> None:
+        """One step: views → image → shaped image gradient → loss → descent."""
+        views = self._sample_views()
+        out = self._render(views, step)
+        g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
+        regularisers = self._regularisers(out, step)
+        loss = (out.image * g_image).sum() / len(views) + sum(regularisers.values(), out.image.new_zeros(()))
+        if "whole" in out.extras:
+            loss = torch.where(out.extras["whole"], loss, torch.nan)  # what did not find room is skipped
+        loop.apply(self.state.optimizer, loss, parameters)
+        loop.log(step, {"loss": loss.detach(), **self._metrics(out, regularisers)})
 
     def preview(self, done: int) -> NDArray[np.uint8]:
         """Four sides, lit and as depth: ``[2S, 4S, 3]``."""
@@ -116,6 +144,8 @@ class NerfStage:
         views = sample_views(
             cameras.batch, self.state.generator, elevation=cameras.elevation, distance=cameras.distance, fov=cameras.fov
         )
+        if self.rooms is not None:
+            self.rooms.scale = views.magnification()
         return views.to(self.device)
 
     def _render(self, views: Views, step: int) -> RenderOutput:
@@ -134,9 +164,27 @@ class NerfStage:
             **frame,
             shading=shading,
             light=light,
-            ambient=ambient.to(self.device),
+            ambient=upload(ambient, self.device),
             generator=generator,
+            rooms=self.rooms,
+            chunk=self._chunk,
         )
+
+    def _spare_prior(self) -> str | None:
+        self.guidance.last = None
+        return "the prior looks at one view at a time and computes twice" if self.prior.save_memory() else None
+
+    def _fewer_rays(self) -> str | None:
+        if self._chunk == _FEWEST_RAYS:
+            return None
+        self._chunk = _MOST_RAYS if self._chunk is None else self._chunk // 4
+        return f"{self._chunk} rays are rendered at a time and computed twice"
+
+    def _smaller(self) -> str | None:
+        if self.latent or self._resolution(0) <= _SMALLEST:
+            return None
+        self._halvings += 1
+        return f"views are rendered at {self._resolution(0)} to {self._resolution(self.config.loop.steps)} pixels"
 
     def _frame(self, views: Views, size: int) -> dict[str, Any]:
         """What training and preview renders share; the background is white."""
@@ -146,7 +194,8 @@ class NerfStage:
     def _resolution(self, step: int) -> int:
         render_config = self.config.render
         early = step < render_config.ramp * self.config.loop.steps
-        return render_config.start_resolution if early else render_config.resolution
+        size = render_config.start_resolution if early else render_config.resolution
+        return max(size >> self._halvings, 1)
 
     def _shading(self) -> Shading:
         dice = torch.rand((), generator=self.state.generator).item()
@@ -160,7 +209,7 @@ class NerfStage:
         kind = self.config.render.background
         if kind == "learned":
             return self.state.background(views.rays(size, size).directions)
-        dice = torch.rand(len(views), 4, generator=self.state.generator).to(self.device)
+        dice = upload(torch.rand(len(views), 4, generator=self.state.generator), self.device)
         plain = kind == "white"
         return self._colour(torch.where((dice[:, 3:] < 0.5) | plain, torch.ones_like(dice[:, :3]), dice[:, :3]))
 
@@ -195,7 +244,7 @@ class NerfStage:
         assert last is not None, "logged after a step"
         return {
             "opacity": out.opacity.detach().mean(),
-            "samples": len(out.extras["rays"]),
+            "samples": out.extras["valid"].sum() if "valid" in out.extras else len(out.extras["rays"]),
             **{name: term.detach() for name, term in regularisers.items()},
             **last.metrics,
         }

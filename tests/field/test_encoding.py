@@ -69,3 +69,33 @@ def test_positions_that_want_a_gradient_and_bad_sizes_are_refused() -> None:
         small_grid()(torch.zeros(1, 3, requires_grad=True))
     with pytest.raises(ValueError, match="24 to 3 cells"):
         HashGrid(base_resolution=24, max_resolution=3)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiled_kernels_give_the_same_for_any_number_of_points(backend: str) -> None:
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    plain, compiled = small_grid(), small_grid()
+    compiled.compile_kernels(pytest.fail, backend)
+    assert compiled._compiled is not None
+    frames = torch._dynamo.utils.counters["frames"]["ok"]
+    for points in (5, 300, 4097):
+        positions = torch.rand(points, 3, generator=torch.Generator().manual_seed(points)) * 2.2 - 1.1
+        for grid in (plain, compiled):
+            grid.zero_grad()
+            (grid(positions) * torch.arange(8)).sum().backward()
+        torch.testing.assert_close(compiled(positions), plain(positions), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(compiled.table.grad, plain.table.grad, rtol=1e-4, atol=1e-4)
+    assert torch._dynamo.utils.counters["frames"]["ok"] == frames == 2  # one graph each, never compiled again
+
+
+def test_a_compiler_that_fails_is_done_without() -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no such compiler")
+
+    said: list[str] = []
+    grid = small_grid()
+    torch.compiler.reset()
+    grid.compile_kernels(said.append, broken)
+    assert said == ["the field cannot be compiled here and runs slower (BackendCompilerFailed)"]
+    assert torch.equal(grid(torch.zeros(3, 3)), small_grid()(torch.zeros(3, 3)))

@@ -12,7 +12,7 @@ from torch.nn import functional
 from dreampgc.errors import InputError
 from dreampgc.guidance.propagation import METHODS, Propagated, linearise, propagate, upsample
 from dreampgc.ops.pixel_clip import pixel_clip
-from dreampgc.ops.reference import Mode
+from dreampgc.ops.reference import Mode, clip_statistics
 from tests.guidance.toy import ToyPrior
 
 THRESHOLD = 0.2
@@ -115,6 +115,14 @@ def test_small_latent_renders_are_upsampled_to_the_latents_size(toy: ToyPrior) -
     result = run(toy, "latent", torch.randn(1, 4, 2, 2))
     assert result.raw.shape == (1, 4, 4, 4)
     assert result.image.shape == (1, 4, 2, 2)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_shaping_counts_what_it_saw(toy: ToyPrior, name: str) -> None:
+    image = torch.rand(1, 3, 32, 32) if name != "latent" else torch.randn(1, 4, 4, 4)
+    result = run(toy, name, image)
+    assert result.counted[3] > 0
+    torch.testing.assert_close(result.counted, clip_statistics(result.raw, THRESHOLD, "l2"))
 
 
 @pytest.mark.parametrize("name", METHODS)

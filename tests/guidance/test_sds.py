@@ -193,8 +193,8 @@ def test_last_keeps_what_logs_and_pictures_need(toy: ToyPrior) -> None:
     assert record.timesteps.tolist() == [500, 500]
     assert record.gradient.raw.shape == record.gradient.shaped.shape == (2, 3, 32, 32)
     norms = record.gradient.raw.norm(dim=1)
-    assert record.statistics["maximum"] == pytest.approx(norms.max().item(), rel=1e-5)
-    assert record.statistics["clipped"] == pytest.approx((norms > 0.01).float().mean().item(), abs=1e-3)
+    assert record.statistics["maximum"].item() == pytest.approx(norms.max().item(), rel=1e-5)
+    assert record.statistics["clipped"].item() == pytest.approx((norms > 0.01).float().mean().item(), abs=1e-3)
     assert record.gradient.shaped.norm(dim=1).max() <= 0.01 * (1 + 1e-5)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dreampgc.ops.linearise import Transpose, linearise
 from dreampgc.priors.base import Affine, TextCondition
 from dreampgc.priors.prompts import STABLE_DIFFUSION, ViewPhrases
 
@@ -47,6 +48,12 @@ class ToyPrior:
 
     def encode(self, image: Tensor) -> Tensor:
         return torch.tanh(functional.conv2d(image, self.kernel, stride=8))
+
+    def encode_with_vjp(self, image: Tensor) -> tuple[Tensor, Transpose]:
+        return linearise(self.encode, image)
+
+    def save_memory(self) -> bool:
+        return False
 
     def decode(self, latents: Tensor) -> Tensor:
         return functional.interpolate(latents[:, :3], scale_factor=8).sigmoid()

@@ -100,7 +100,7 @@ def test_v_conversion_recovers_the_noise_of_a_perfect_model(
     clean, noise, t = torch.randn(1, 4, 4, 4), torch.randn(1, 4, 4, 4), torch.tensor([321])
     alpha = prior.alphas_cumprod[t].view(-1, 1, 1, 1)
     velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
-    monkeypatch.setattr(prior.unet, "forward", lambda *_: type("Output", (), {"sample": velocity}))
+    monkeypatch.setattr(prior.unet, "forward", lambda *_, return_dict: (velocity,))
     noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
     torch.testing.assert_close(prior.predict_noise(noisy, t, TextCondition(torch.zeros(1, 16, 16))), noise)
 

@@ -103,7 +103,7 @@ def test_sdxl_hears_the_pooled_text_and_the_size(priors: dict[str, DiffusionPrio
     assert text.pooled is not None
     deaf = prior.predict_noise(noisy, t, TextCondition(text.tokens, torch.zeros_like(text.pooled)))
     assert not torch.allclose(whole, deaf)
-    assert prior._added_conditions(noisy, text)["added_cond_kwargs"]["time_ids"].tolist() == [[64, 64, 0, 0, 64, 64]]
+    assert prior._added_conditions(noisy, text)[1].tolist() == [[64, 64, 0, 0, 64, 64]]
 
 
 def test_views_mix_all_that_a_text_is() -> None:

@@ -16,13 +16,13 @@ def test_weights_equal_front_to_back_compositing() -> None:
         for tau in depth[ray == RAYS]:
             expected.append(through * (1 - torch.exp(-tau)))
             through = through * torch.exp(-tau)
-    torch.testing.assert_close(sample_weights(depth, RAYS), torch.stack(expected))
+    torch.testing.assert_close(sample_weights(depth, RAYS, 6), torch.stack(expected))
 
 
 def test_weights_and_what_passes_through_add_up_to_one() -> None:
     for scale in (1e-6, 1.0, 1e3):  # clear, soft, solid
         depth = torch.rand(len(RAYS)) * scale
-        opacity = sum_by_ray(sample_weights(depth, RAYS)[:, None], RAYS, 6)[:, 0]
+        opacity = sum_by_ray(sample_weights(depth, RAYS, 6)[:, None], RAYS, 6)[:, 0]
         passed = torch.exp(-sum_by_ray(depth[:, None], RAYS, 6)[:, 0])
         torch.testing.assert_close(opacity + passed, torch.ones(6))
 
@@ -31,7 +31,7 @@ def test_a_sample_as_dense_as_can_be_leaves_the_other_rays_alone() -> None:
     depth = torch.rand(len(RAYS))
     blown = depth.clone()
     blown[1] = 1e33  # of the first ray: a density that ran away
-    expected, found = sample_weights(depth, RAYS), sample_weights(blown, RAYS)
+    expected, found = sample_weights(depth, RAYS, 6), sample_weights(blown, RAYS, 6)
     assert found.isfinite().all()
     torch.testing.assert_close(found[RAYS > 0], expected[RAYS > 0])
     assert sum_by_ray(found[:, None], RAYS, 6)[0].item() == 1.0
@@ -46,7 +46,7 @@ def test_light_only_fades_along_a_ray_and_starts_whole() -> None:
 
 def test_gradient_in_float64() -> None:
     depth = torch.rand(len(RAYS), dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: sample_weights(x, RAYS), (depth,))
+    assert torch.autograd.gradcheck(lambda x: sample_weights(x, RAYS, 6), (depth,))
 
 
 def test_background_shows_by_what_is_not_covered() -> None:

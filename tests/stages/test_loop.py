@@ -23,7 +23,8 @@ from dreampgc.checkpoint import checkpoint_step, checkpoints, load_latest
 from dreampgc.console import Console
 from dreampgc.errors import DreamError, Interrupted, TrainingError
 from dreampgc.runs import Run
-from dreampgc.stages import loop as loop_module
+from dreampgc.stages.journal import Journal
+from dreampgc.transfer import Download
 from tests.stages import toy
 
 TOY = Path(toy.__file__)
@@ -186,9 +187,11 @@ def test_works_outside_the_main_thread(tmp_path: Path) -> None:
     assert run.state == "done"
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("kind", ["bad_losses", "bad_gradients"])
-def test_step_that_is_not_finite_is_skipped_and_counted(tmp_path: Path, kind: str) -> None:
-    stage = toy.Toy()
+def test_step_that_is_not_finite_is_skipped_and_counted(tmp_path: Path, kind: str, fused: bool) -> None:
+    """A fused optimiser, as on a GPU, skips by itself, without the host."""
+    stage = toy.Toy(fused=fused)
     setattr(stage, kind, {3, 4, 7})
     run = toy.new_run(tmp_path / "run", 9)
     loop = stage.train(run, QUIET)
@@ -199,8 +202,70 @@ def test_step_that_is_not_finite_is_skipped_and_counted(tmp_path: Path, kind: st
     assert torch.isfinite(stage.weights).all()
 
 
-def test_too_many_bad_steps_in_a_row_fail_the_run(tmp_path: Path) -> None:
-    stage = toy.Toy()
+@pytest.mark.parametrize("fused", [False, True])
+def test_skipped_steps_leave_no_trace(tmp_path: Path, fused: bool) -> None:
+    """The run ends where one ends that never had the bad steps, bit for bit."""
+
+    class Spared(toy.Toy):
+        def loss(self, step: int) -> torch.Tensor:
+            loss = super().loss(step)
+            return loss + float("nan") if step in (2, 3, 11) else loss
+
+    spoilt, spared = Spared(fused=fused), toy.Toy(fused=fused)
+    spoilt.train(toy.new_run(tmp_path / "spoilt", 12), QUIET)
+    for step in range(12):
+        loss = spared.loss(step)
+        if step not in (2, 3, 11):
+            spared.optimizer.zero_grad()
+            loss.backward()
+            spared.optimizer.step()
+    assert torch.equal(spoilt.weights, spared.weights)
+
+
+def test_late_numbers_change_nothing_but_the_time_of_writing(
+    tmp_path: Path, whole: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers that come only when waited for: before pictures, checkpoints, the end, and when too many are missing."""
+    written: list[int] = []
+
+    class Watched(toy.Toy):
+        def loss(self, step: int) -> torch.Tensor:
+            written.append(len((run.path / "metrics.jsonl").read_text().splitlines()) if step else 0)
+            return super().loss(step)
+
+    run = toy.new_run(tmp_path / "late", 20)
+    (run.path / "metrics.jsonl").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(Download, "arrived", lambda self: False)
+        Watched().train(run, QUIET)
+    assert written[:10] == [0, 0, 0, 3, 4, 5, 6, 6, 8, 9]  # checkpoints after 3, 6, 9, pictures after 4, 5, 8
+    require_same(run, whole)
+
+
+def test_no_more_than_so_many_numbers_are_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Download, "arrived", lambda self: False)
+    journal = Journal(tmp_path / "metrics.jsonl")
+    for step in range(10):
+        journal.put({"step": step, "loss": torch.tensor(0.5)})
+    assert [line["step"] for line in journal.arrived(most=7)] == [0, 1, 2]
+    assert list(journal.arrived(most=7)) == []
+    assert [line["step"] for line in journal.arrived(most=0)] == [3, 4, 5, 6, 7, 8, 9]
+
+
+def test_numbers_keep_their_kinds() -> None:
+    numbers = Download({"x": torch.tensor([1.5]), "n": torch.tensor(3), "ok": torch.tensor(True)}).numbers()
+    assert [(name, type(value), value) for name, value in numbers.items()] == [
+        ("x", float, 1.5),
+        ("n", int, 3),
+        ("ok", bool, True),
+    ]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_too_many_bad_steps_in_a_row_fail_the_run(tmp_path: Path, late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if late:
+        monkeypatch.setattr(Download, "arrived", lambda self: False)
+    stage = toy.Toy(fused=late)
     stage.bad_losses = {1, *range(10, 100)}
     run = toy.new_run(tmp_path / "run", 100)
     with pytest.raises(TrainingError, match="20 steps in a row"):
@@ -291,7 +356,7 @@ def test_file_size_limit_during_a_save_loses_nothing(tmp_path: Path) -> None:
 def test_cut_last_line_of_metrics_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n{"st')
-    loop_module._truncate_metrics(path, 2)
+    Journal(path).truncate(2)
     assert path.read_text() == '{"step": 0}\n{"step": 1}\n'
 
 

@@ -31,9 +31,9 @@ def new_run(path: Path, total: int, **options: Any) -> Run:
 class Toy:
     """Fits a vector to noise: everything that a stage's state has (parameters, optimiser, generator, numbers)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fused: bool = False) -> None:
         self.weights = torch.nn.Parameter(torch.zeros(64))
-        self.optimizer = torch.optim.Adam([self.weights], lr=0.1)
+        self.optimizer = torch.optim.Adam([self.weights], lr=0.1, fused=fused)
         self.generator = torch.Generator().manual_seed(7)
         self.total_loss = 0.0
         #: Steps whose loss or gradient is spoilt.
@@ -77,7 +77,7 @@ class Toy:
                 time.sleep(seconds)
                 loss = self.loss(step)
                 taken = loop.apply(self.optimizer, loss, [self.weights])
-                self.total_loss += loss.item() if taken else 0.0
+                self.total_loss += loss.item() if bool(taken) else 0.0
                 loop.log(step, {"loss": loss, "taken": taken})
         return loop
 
