@@ -7,6 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from dreampgc.cameras import Views, orbit_views
 from dreampgc.config import RunConfig, changed
 from dreampgc.console import Console
@@ -15,8 +19,10 @@ from dreampgc.images import Frame, check_animation, save_animation, to_frames
 from dreampgc.mesh.colours import seen_colors
 from dreampgc.mesh.export import check_formats, export_mesh
 from dreampgc.mesh.extract import extract_mesh
+from dreampgc.mesh.fit import fitted_texture
 from dreampgc.mesh.gltf import read_glb
-from dreampgc.mesh.texture import bake_texture
+from dreampgc.mesh.texture import SurfaceColours, bake_texture, cut_at_seams
+from dreampgc.render import render_image
 from dreampgc.render.mesh import render_mesh
 from dreampgc.render.shading import Shading
 from dreampgc.runs import Run
@@ -36,6 +42,8 @@ _SHADINGS: dict[Mode, Shading] = {
 REACH = 2.0
 #: Pictures of depth go from white to black this far before and behind the object's middle.
 DEPTH = 1.2
+#: Pictures that a texture is fitted to: pixels along each side, and from how many sides at each elevation (degrees).
+FIT_SIZE, FIT_SIDES, FIT_ELEVATIONS = 256, 8, (-5.0, 25.0, 55.0)
 
 
 def export(
@@ -45,6 +53,7 @@ def export(
     resolution: int | None = None,
     faces: int | None = None,
     texture_size: int | None = None,
+    fit_texture: bool | None = None,
     output: Path | None = None,
     checkpoint: int | None = None,
     size: float = 100.0,
@@ -69,6 +78,7 @@ def export(
     _check_output(formats, output)
     check_formats(formats)
     asked = {"mesh.resolution": resolution, "mesh.faces": faces, "mesh.texture_size": texture_size}
+    asked["mesh.texture_fit"] = fit_texture
     asked = {key: value for key, value in asked.items() if value is not None}
     config = changed(config, asked)
     if asked or checkpoint is not None:
@@ -159,12 +169,60 @@ def mesh_of(trained: TrainedField, config: RunConfig) -> Mesh:
         device=trained.device,
     )
     assert mesh.normals is not None
-    reach = REACH * 2 / (settings.resolution - 1)
-    colours = partial(seen_colors, trained.radiance, reach=reach, device=trained.device)
-    mesh = replace(mesh, colors=colours(mesh.vertices, mesh.normals))
-    if settings.texture_size == 0:
-        return mesh
-    return replace(mesh, texture=bake_texture(mesh, colours, size=settings.texture_size, detail=trained.detail))
+    mesh = replace(mesh, colors=_surface_colours(trained, config)(mesh.vertices, mesh.normals))
+    return textured(mesh, trained, config) if settings.texture_size else mesh
+
+
+def textured(mesh: Mesh, trained: TrainedField, config: RunConfig) -> Mesh:
+    """``mesh`` with a texture baked from the field, and fitted to its pictures if ``config`` says so."""
+    settings = config.mesh
+    colours = _surface_colours(trained, config)
+    mesh = replace(mesh, texture=bake_texture(mesh, colours, size=settings.texture_size, detail=trained.detail))
+    return fitted(mesh, trained, config) if settings.texture_fit else mesh
+
+
+def _surface_colours(trained: TrainedField, config: RunConfig) -> SurfaceColours:
+    reach = REACH * 2 / (config.mesh.resolution - 1)
+    return partial(seen_colors, trained.radiance, reach=reach, device=trained.device)
+
+
+def field_pictures(trained: TrainedField, config: RunConfig, views: Views, size: int) -> tuple[Tensor, Tensor]:
+    """Images ``[B,3,S,S]`` and opacities ``[B,1,S,S]`` of the field over white by the volume renderer, on the CPU."""
+    white = torch.ones(len(views), 3, device=trained.device)
+    samples = 2 * config.render.samples
+    out = render_image(
+        trained.radiance,
+        views.to(trained.device),
+        trained.grid,
+        height=size,
+        width=size,
+        samples=samples,
+        background=white,
+    )
+    return out.image.cpu(), out.opacity.cpu()
+
+
+def fitted(mesh: Mesh, trained: TrainedField, config: RunConfig) -> Mesh:
+    """``mesh`` with its texture fitted to pictures of the field from all around."""
+    assert mesh.texture is not None
+    flat = cut_at_seams(mesh)
+    places = np.pad(mesh.texture.coordinates, ((0, 0), (0, 1)))  # as colours, so that a render shows them
+    flat = replace(flat, colors=places, texture=None)
+    seen: list[tuple[Tensor, Tensor]] = []
+    for elevation in FIT_ELEVATIONS:
+        views = orbit_views(FIT_SIDES, elevation=elevation)
+        image, opacity = field_pictures(trained, config, views, FIT_SIZE)
+        where = render_mesh(flat, views, height=FIT_SIZE, width=FIT_SIZE, shading="albedo", supersampling=1)
+        # At the silhouette both are mixtures with what is behind.
+        inside = (where.opacity > 0) & (opacity > 0.98)
+        seen.append((_pixels(where.image, inside), _pixels(image, inside)))
+    coordinates, colours = (torch.cat(parts).numpy() for parts in zip(*seen, strict=True))
+    return replace(mesh, texture=fitted_texture(mesh.texture, coordinates[:, :2], colours))
+
+
+def _pixels(image: Tensor, chosen: Tensor) -> Tensor:
+    """The ``chosen`` ``[B,1,H,W]`` pixels of ``image`` ``[B,C,H,W]``: ``[N,C]``."""
+    return image.permute(0, 2, 3, 1)[chosen[:, 0]]
 
 
 def save_turntable(

@@ -10,13 +10,19 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 import trimesh
 from PIL import Image, ImageSequence
 
 from dreampgc import exporting
+from dreampgc.cameras import orbit_views
 from dreampgc.cli import run_command
+from dreampgc.config import changed
 from dreampgc.console import Console
+from dreampgc.render.mesh import render_mesh
 from dreampgc.runs import Run
+from dreampgc.trained import load_field
+from dreampgc.types import Mesh
 
 QUIET = Console(quiet=True)
 
@@ -56,6 +62,40 @@ def test_one_export_writes_all_formats_with_a_texture(run: Path) -> None:
     colors = np.asarray(loaded["ply"].visual.vertex_colors)[:, :3]
     assert np.abs(np.asarray(image.convert("RGB")).mean(axis=(0, 1)) - colors.mean(axis=0)).max() < 25
     assert loaded["ply"].is_watertight
+
+
+@pytest.fixture
+def small_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textures are fitted to small pictures."""
+    monkeypatch.setattr(exporting, "FIT_SIZE", 64)
+
+
+@pytest.mark.usefixtures("small_fits")
+def test_a_fitted_texture_shows_what_the_field_shows(run: Path) -> None:
+    config = changed(Run(run).config, {"mesh.texture_size": 128, "mesh.resolution": 32})
+    trained = load_field(Run(run), config, None, QUIET)
+    mesh = exporting.mesh_of(trained, config)
+    fitted = exporting.fitted(mesh, trained, config)
+    views = orbit_views(3, elevation=15.0)
+    image, opacity = exporting.field_pictures(trained, config, views, 64)
+
+    def error(one: Mesh) -> float:
+        shown = render_mesh(one, views, height=64, width=64, shading="albedo", background=torch.ones(3))
+        inside = (shown.opacity == 1) & (opacity > 0.98)
+        assert inside.sum() > 100
+        return ((shown.image - image).abs() * inside).sum().item() / inside.sum().item()
+
+    assert error(fitted) < 0.9 * error(mesh)
+
+
+@pytest.mark.usefixtures("small_fits")
+def test_fitting_a_texture_wants_a_texture(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "texture_size" in refused(capsys, "export", str(run), "--fit-texture")
+    line = ["export", str(run), "--texture-size", "64"]
+    assert run_command(line) == 0
+    plain = (run / "mesh.glb").read_bytes()
+    assert run_command([*line, "--fit-texture"]) == 0
+    assert (run / "mesh.glb").read_bytes() != plain
 
 
 def test_a_checkpoint_is_exported_by_its_step_and_by_its_folder(run: Path) -> None:

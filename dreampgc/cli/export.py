@@ -24,6 +24,9 @@ def export(
     texture_size: Annotated[
         int | None, typer.Option(min=0, help="Texture width in pixels; 0: vertices carry the colours.")
     ] = None,
+    fit_texture: Annotated[
+        bool | None, typer.Option("--fit-texture/--no-fit-texture", help="Fit the texture to pictures of the field.")
+    ] = None,
     size: Annotated[float, typer.Option("--size-mm", help="Longest side of an STL in millimetres.")] = 100.0,
     checkpoint: Annotated[
         int | None, typer.Option(metavar="STEP", help="The checkpoint to take; the newest if left out.")
@@ -49,6 +52,7 @@ def export(
         resolution=resolution,
         faces=faces,
         texture_size=texture_size,
+        fit_texture=fit_texture,
         output=output,
         checkpoint=checkpoint if step is None else step,
         size=size,

@@ -175,9 +175,17 @@ class MeshConfig(Section):
     smoothing: Annotated[int, Field(ge=0, le=100)] = 10
     #: Texels along each side; 0: no texture, vertices carry the colours.
     texture_size: Literal[0] | Annotated[int, Field(ge=64, le=4096)] = 0
+    #: Whether the texture is fitted to pictures of the field, after it was baked.
+    texture_fit: bool = False
     formats: Annotated[tuple[Literal["glb", "obj", "ply", "stl", "usdz"], ...], Field(min_length=1)] = ("glb",)
     turntable_frames: Annotated[int, Field(ge=1, le=1000)] = 48
     turntable_size: Annotated[int, Field(ge=16, le=2048)] = 320
+
+    @model_validator(mode="after")
+    def _check(self) -> MeshConfig:
+        if self.texture_fit and self.texture_size == 0:
+            raise ValueError("texture_fit needs a texture: set texture_size")
+        return self
 
 
 class RunConfig(Section):

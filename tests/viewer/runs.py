@@ -18,8 +18,9 @@ def lose(run: Path, *names: str) -> None:
 
 
 def cut(path: Path) -> None:
-    """Leave the first half of a file."""
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    """Leave the first half of a file, less what makes its last line whole: half a TOML file may be valid TOML."""
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(half[: half.rindex(b"=") + 1] if path.suffix == ".toml" else half)
 
 
 def hostile(run: Path) -> Path:
