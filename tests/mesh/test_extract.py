@@ -8,6 +8,7 @@ import pytest
 import torch
 import trimesh
 from torch import Tensor
+from torch.nn import functional
 
 from dreampgc.errors import InputError
 from dreampgc.mesh.extract import extract_mesh, extract_sdf_mesh, sample_volume, visible_level
@@ -53,6 +54,22 @@ def test_automatic_level_lies_between_what_rays_show_in_the_middle_and_at_the_ri
     rim = float(offset[(optical[:, -1] > math.log(2)).nonzero()[-1, 0]])
     assert front < rim
     assert front - 0.0125 < radius < rim + 0.0125  # half a voxel
+
+
+def test_noise_of_the_fields_own_grid_is_smoothed_away() -> None:
+    cell, radius = 2 / 24, 0.6
+    noise = torch.randn(1, 1, 25, 25, 25, generator=torch.Generator().manual_seed(0))
+
+    def density(points: torch.Tensor) -> torch.Tensor:
+        grain = functional.grid_sample(noise, points[None, None, None], align_corners=True).flatten()
+        return (60 * (radius - points.norm(dim=1)) + 2 * grain).clamp(-8, 8).exp()
+
+    def radii(detail: float) -> torch.Tensor:
+        return torch.from_numpy(extract_mesh(density, resolution=64, detail=detail).vertices).norm(dim=1)
+
+    rough, fine = radii(0.0), radii(cell)
+    assert fine.std() < 0.6 * rough.std()
+    assert abs(fine.mean() - rough.mean()) < 0.1 * cell
 
 
 def test_automatic_level_ignores_invisible_haze() -> None:
