@@ -90,8 +90,9 @@ class ViewCondition:
 
 
 class LatentPrior(Protocol):
-    """A frozen latent diffusion model, whatever it is told. Tensors in and out are float32 on ``device``; ``S`` is ``image_size``.
+    """A frozen latent diffusion model, whatever it is told.
 
+    Tensors in and out are float32 on ``device``; ``S`` is ``image_size``.
     Latents are ``[B,4,s,s]`` with ``s = S / downsampling``, already multiplied by the model's scaling factor;
     images are ``[B,3,S,S]`` in [0,1].
     """

@@ -97,7 +97,7 @@ def test_a_directory_that_lacks_a_part(tiny_model: Path, tmp_path: Path, lost: s
 def test_unknown_names_list_the_known(hub: Hub, name: str) -> None:
     with pytest.raises(
         InputError,
-        match=r"no prior .*: give auto, mini, sd21, sd21-v, sd15, sdxl, zero123-xl, stable-zero123, a directory",
+        match=rf"no prior .*: give auto, {', '.join(KNOWN)}, a directory",
     ):
         resolve(name)
     assert hub.asked == []

@@ -25,6 +25,7 @@ from dreampgc.priors.catalog import resolve
 from dreampgc.priors.checking import examine
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.layout import VIEW_PARTS, choose_files
+from dreampgc.priors.projection import CLIPCameraProjection
 from dreampgc.priors.zero123 import Kind, Zero123Prior, pose_features
 from tests.priors.families import write_zero123
 
@@ -164,7 +165,7 @@ def test_gradients_flow_through_the_encoder(prior: Zero123Prior, image: Tensor) 
     assert prior.decode(latents).shape == image.shape
 
 
-@pytest.mark.parametrize("method", ["exact", "pgc-n", "latent"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "linear"])
 def test_the_methods_of_propagation_take_it(prior: Zero123Prior, reference: Reference, method: str) -> None:
     view, t = prior.view(reference, AZIMUTH, ELEVATION, DISTANCE), torch.tensor([10, 900])
     start = torch.rand(2, 4, 4, 4) if method == "latent" else torch.rand(2, 3, 16, 16)
@@ -200,8 +201,6 @@ def lose_the_bias(directory: Path) -> None:
 
 
 def replace_the_projection(directory: Path) -> None:
-    from dreampgc.priors.projection import CLIPCameraProjection
-
     CLIPCameraProjection(16, 6).save_pretrained(directory / "clip_camera_projection")
 
 
@@ -257,7 +256,7 @@ def test_the_catalogue_keeps_text_and_views_apart(directory: Path, tiny_model: P
             ask()
     with pytest.raises(InputError, match="image_encoder is missing"):
         resolve(str(tiny_model)).load_views()
-    with pytest.raises(InputError, match="text_encoder is missing|not a Stable Diffusion"):
+    with pytest.raises(InputError, match="not a Stable Diffusion"):
         DiffusionPrior.load(directory)
 
 
