@@ -113,8 +113,8 @@ def test_poses_are_those_that_zero123_would_compute_of_the_same_cameras() -> Non
     """Its training code: spherical coordinates with z upwards, polar angle from the zenith, azimuth atan2(y, x)."""
     views = Views(torch.tensor([30.0, 100.0]), torch.tensor([20.0, -10.0]), torch.tensor([1.5, 2.0]), torch.ones(2))
     x, y, z = views.positions().unbind(-1)
-    forward, left, up = z, x, y  # our world turned, not mirrored, so that its upward axis is z
-    polar, azimuth = torch.atan2(torch.hypot(forward, left), up), torch.atan2(left, forward)
+    forward, side, up = z, x, y  # our world turned, not mirrored, so that its upward axis is z
+    polar, azimuth = torch.atan2(torch.hypot(forward, side), up), torch.atan2(side, forward)
     turn = azimuth[1] - azimuth[0]
     expected = torch.stack([polar[1] - polar[0], turn.sin(), turn.cos(), views.distance[1] - views.distance[0]])
     axes = [torch.eye(3)[row] for row in (2, 0, 1)]
