@@ -166,7 +166,7 @@ def mesh_of(trained: TrainedField, config: RunConfig) -> Mesh:
         smoothing=settings.smoothing,
         occupied=trained.grid.occupied,
         elevation=config.cameras.elevation,
-        detail=trained.detail,
+        grain=settings.grain * trained.detail,
         device=trained.device,
     )
     assert mesh.normals is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 # Shared machines: single examples take what they take.
 settings.register_profile("dreampgc", deadline=None, max_examples=30)
 settings.load_profile("dreampgc")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard: where tests were started in the background, shells have it ignored, here and in children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

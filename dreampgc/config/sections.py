@@ -173,6 +173,9 @@ class MeshConfig(Section):
     level: Literal["auto"] | PositiveFloat = "auto"
     faces: Annotated[int, Field(ge=100)] = 50_000
     smoothing: Annotated[int, Field(ge=0, le=100)] = 10
+    #: How coarse a roughness is smoothed out of the surface, in units of the field's finest cell. 1.4 makes smoother
+    #: meshes, which come nearer to true objects, and show less exactly what the field shows.
+    grain: Annotated[float, Field(ge=0, le=10)] = 0.0
     #: Texels along each side; 0: no texture, vertices carry the colours.
     texture_size: Literal[0] | Annotated[int, Field(ge=64, le=4096)] = 0
     #: Whether the texture is fitted to pictures of the field, after it was baked.

@@ -31,9 +31,8 @@ PointFunction = Callable[[Tensor], Tensor]
 BLOCK = 1 << 17
 #: Values are clamped to this many nats around the level: further away they say nothing about where the surface is.
 BAND = 4.0
-#: Standard deviation of the blur that takes a field's grid noise out of the surface: in units of the field's finest
-#: cell, whose noise it is, but at least so many voxels.
-BLUR_CELLS, BLUR_VOXELS = 1.4, 0.7
+#: The least standard deviation, in voxels, of the blur that takes a field's grid noise out of the topology.
+BLUR = 0.7
 #: Matter of which cameras get less than this share of light counts as solid, whatever the field holds there.
 DARK = 0.1
 #: A ray shows a surface where it has lost half of its light.
@@ -178,7 +177,7 @@ def extract_mesh(
     smoothing: int = 8,
     occupied: Tensor | None = None,
     elevation: tuple[float, float] = (-15.0, 75.0),
-    detail: float = 0.0,
+    grain: float = 0.0,
     bound: float = 1.0,
     device: torch.device | str = "cpu",
 ) -> Mesh:
@@ -187,7 +186,7 @@ def extract_mesh(
     ``density_fn`` takes ``[N,3]`` positions to ``[N]`` densities per world unit. ``level`` "auto" cuts where a
     volume renderer shows the surface (`visible_level`), ``smoothing`` counts Taubin iterations, ``occupied`` is as
     in `sample_volume`. What cameras cannot see from elevations in the range ``elevation`` (degrees) becomes solid.
-    ``detail`` is the size of the field's finest cell in world units: below it there is noise, which is smoothed away.
+    ``grain`` is the size in world units (a standard deviation) of the roughness that is smoothed away.
 
     Raises:
         InputError: there is no surface at that level.
@@ -198,7 +197,7 @@ def extract_mesh(
     ratio = np.log(np.maximum(density, 1e-12) / np.float32(cut)).clip(-BAND, BAND)
     light = best_light(density, bound, elevation)
     ratio = np.maximum(ratio, np.log(DARK / np.maximum(light, 1e-6)).clip(-BAND, BAND))
-    blur = max(BLUR_VOXELS, BLUR_CELLS * detail * (resolution - 1) / (2 * bound))
+    blur = max(BLUR, grain * (resolution - 1) / (2 * bound))
     blurred = np.asarray(ndimage.gaussian_filter(ratio, blur, mode="nearest"), dtype=np.float32)
     mesh = _finished(blurred, bound, faces, smoothing)
     if density.max() <= cut or len(mesh.faces) == 0:

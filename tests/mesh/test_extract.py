@@ -56,7 +56,7 @@ def test_automatic_level_lies_between_what_rays_show_in_the_middle_and_at_the_ri
     assert front - 0.0125 < radius < rim + 0.0125  # half a voxel
 
 
-def test_noise_of_the_fields_own_grid_is_smoothed_away() -> None:
+def test_roughness_is_smoothed_away_up_to_the_asked_grain() -> None:
     cell, radius = 2 / 24, 0.6
     noise = torch.randn(1, 1, 25, 25, 25, generator=torch.Generator().manual_seed(0))
 
@@ -64,10 +64,10 @@ def test_noise_of_the_fields_own_grid_is_smoothed_away() -> None:
         grain = functional.grid_sample(noise, points[None, None, None], align_corners=True).flatten()
         return (60 * (radius - points.norm(dim=1)) + 2 * grain).clamp(-8, 8).exp()
 
-    def radii(detail: float) -> torch.Tensor:
-        return torch.from_numpy(extract_mesh(density, resolution=64, detail=detail).vertices).norm(dim=1)
+    def radii(grain: float) -> torch.Tensor:
+        return torch.from_numpy(extract_mesh(density, resolution=64, grain=grain).vertices).norm(dim=1)
 
-    rough, fine = radii(0.0), radii(cell)
+    rough, fine = radii(0.0), radii(1.4 * cell)
     assert fine.std() < 0.6 * rough.std()
     assert abs(fine.mean() - rough.mean()) < 0.1 * cell
 

@@ -20,6 +20,7 @@ from dreampgc.errors import TrainingError
 from dreampgc.mesh.export import export_mesh
 from dreampgc.metrics.appearance import AttributeLibrary
 from dreampgc.metrics.janus import FrontLibrary
+from dreampgc.metrics.pictures import SIZE, Subject, evaluation_views
 from dreampgc.metrics.shape import ShapeLibrary
 from dreampgc.runs import Run
 from dreampgc.world.mesh import world_mesh
@@ -139,6 +140,27 @@ def test_runs_are_measured_once_and_told_right_from_wrong(
     assert "✗ a duck" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "report.json").read_text())["rows"] == [row]
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_prepared_looks_need_nothing_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened() -> Instruments:
+        return Instruments(
+            ShapeLibrary(tmp_path, CLASSES), AttributeLibrary(tmp_path, samples=1), FrontLibrary(tmp_path, samples=2)
+        )
+
+    monkeypatch.setattr(script, "instruments", lambda cache: opened())
+    script.prepare_looks("a red duck", tmp_path)
+
+    def never(*_: object) -> dict[str, object]:
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(AttributeLibrary, "_made", never)
+    monkeypatch.setattr(FrontLibrary, "_made", never)
+    pictures = Subject(("duck", "blue", HELD_OUT_SEED + 5), evaluation_views(), SIZE).pictures()
+    looks = opened().looks(pictures, Caption.parse("a red duck"))
+    assert (looks["attribute_right"], looks["attribute_found"]) == (False, "blue")
+    with pytest.raises(AssertionError, match="made again"):
+        opened().looks(pictures, Caption.parse("a red mug"))
 
 
 def test_a_run_that_fails_is_a_row_with_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
