@@ -28,26 +28,26 @@ from dreampgc.errors import InputError
 from dreampgc.ops.linearise import Transpose, linearise
 from dreampgc.ops.pixel_clip import pixel_clip_with_statistics
 from dreampgc.ops.reference import Norm, clip_statistics
-from dreampgc.priors.base import Prior
+from dreampgc.priors.base import LatentPrior
 
-Pullback = Callable[[Prior, Tensor], tuple[Tensor, Transpose]]
+Pullback = Callable[[LatentPrior, Tensor], tuple[Tensor, Transpose]]
 Shaping = Callable[[Tensor, float, Norm], tuple[Tensor, Tensor]]
 
 
 # Pullbacks: image -> latents, and the way back for g_z.
 
 
-def no_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:
+def no_encoder(prior: LatentPrior, image: Tensor) -> tuple[Tensor, Transpose]:
     """The field renders latents itself: ``z = x`` and ``g_x = g_z`` (i)."""
     return image, lambda g: g
 
 
-def exact_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:
+def exact_encoder(prior: LatentPrior, image: Tensor) -> tuple[Tensor, Transpose]:
     """``z = E(x)`` and the encoder's vector-Jacobian product (Eq. 2): what nothing in the VAE's training regulates."""
     return prior.encode_with_vjp(image)
 
 
-def linear_encoder(prior: Prior, image: Tensor) -> tuple[Tensor, Transpose]:
+def linear_encoder(prior: LatentPrior, image: Tensor) -> tuple[Tensor, Transpose]:
     """``z = E(x)``, but ``dz/dx`` is that of the ridge fit ``z = A mean_8x8(x) + b`` (Eq. 5, A.2).
 
     Raises:
@@ -123,7 +123,7 @@ class Propagated:
 
 def propagate(
     method: Method,
-    prior: Prior,
+    prior: LatentPrior,
     image: Tensor,
     latent_gradient: Callable[[Tensor], Tensor],
     *,

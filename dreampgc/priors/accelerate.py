@@ -17,8 +17,8 @@ from torch import Tensor
 
 from dreampgc.files import cache_folder
 from dreampgc.ops.linearise import Transpose
-from dreampgc.priors.base import Prior
-from dreampgc.priors.diffusion import DiffusionPrior
+from dreampgc.priors.base import LatentPrior
+from dreampgc.priors.latent import LatentDiffusion
 from dreampgc.priors.networks import Networks
 
 Acceleration = Literal["compiled", "graphs", "off"]
@@ -32,7 +32,7 @@ _MOST_RECORDINGS = 6
 _WORTH_COMPILING = 512
 
 
-def acceleration_of(prior: Prior, wanted: str, *, hasty: bool) -> Acceleration:
+def acceleration_of(prior: LatentPrior, wanted: str, *, hasty: bool) -> Acceleration:
     """What ``wanted`` (auto, compiled, graphs, off) means for ``prior``; ``hasty`` runs do not wait for a compiler."""
     if prior.device.type != "cuda" or wanted == "off":
         return "off"
@@ -41,9 +41,9 @@ def acceleration_of(prior: Prior, wanted: str, *, hasty: bool) -> Acceleration:
     return "compiled" if wanted == "compiled" else "graphs"
 
 
-def accelerate(prior: Prior, kind: Acceleration, say: Callable[[str], None]) -> None:
+def accelerate(prior: LatentPrior, kind: Acceleration, say: Callable[[str], None]) -> None:
     """Let ``prior`` run its networks as ``kind`` tells from now on; ``say`` hears of waiting and of fallbacks."""
-    if kind != "off" and isinstance(prior, DiffusionPrior):
+    if kind != "off" and isinstance(prior, LatentDiffusion):
         # What was compiled once is found again by later runs, also after a restart.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
         prior.networks = RecordedNetworks(prior.unet, prior.vae, say, compiled=kind == "compiled")

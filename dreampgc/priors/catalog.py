@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreampgc.errors import InputError, MissingError
-from dreampgc.priors.layout import PartError, choose_files, defects
+from dreampgc.priors.layout import PartError, choose_files, defects, is_of_views
 from dreampgc.priors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import torch
 
     from dreampgc.priors.diffusion import DiffusionPrior
+    from dreampgc.priors.zero123 import Zero123Prior
 
 MINI_DIRECTORY = Path(__file__).parent / "mini"
 
@@ -40,15 +41,27 @@ class PriorSource:
         return "full" if self.vocabulary is None else "mini"
 
     def check_prompt(self, prompt: str) -> None:
-        """Refuse words that the prior was never taught. Raises InputError."""
+        """Refuse words that the prior was never taught, or any that is shown pictures. Raises InputError."""
+        self._refuse_views()
         if (vocabulary := self.vocabulary) is not None:
             vocabulary.check(prompt)
 
     def load(self, device: str = "cpu", dtype: torch.dtype | None = None) -> DiffusionPrior:
-        """Read the weights. Raises InputError for damaged files."""
+        """Read the weights. Raises InputError for damaged files, and for a prior of views."""
+        self._refuse_views()
         from dreampgc.priors.diffusion import DiffusionPrior  # seconds of imports, only now needed
 
         return DiffusionPrior.load(self.directory, device, dtype, self.name)
+
+    def load_views(self, device: str = "cpu", dtype: torch.dtype | None = None) -> Zero123Prior:
+        """Read the weights of a prior of views. Raises InputError for damaged files, and for a prior of texts."""
+        from dreampgc.priors.zero123 import Zero123Prior
+
+        return Zero123Prior.load(self.directory, device, dtype, self.name)
+
+    def _refuse_views(self) -> None:
+        if is_of_views(self.directory):
+            raise InputError(f"the prior {self.name} is a Zero123: it is shown a picture and understands no text")
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,18 @@ KNOWN: dict[str, KnownPrior] = {
         "CreativeML Open RAIL++-M",
         6.9,
         ("stabilityai/stable-diffusion-xl-base-1.0",),
+    ),
+    "zero123-xl": KnownPrior(
+        "Zero123-XL, views of a picture instead of text, 256 px: for CUDA",
+        "not stated here: see its page",
+        2.5,
+        ("ashawkey/zero123-xl-diffusers", "bennyguo/zero123-xl-diffusers"),
+    ),
+    "stable-zero123": KnownPrior(
+        "Stable-Zero123, views of a picture instead of text, 256 px: for CUDA",
+        "non-commercial",
+        2.5,
+        ("ashawkey/stable-zero123-diffusers",),
     ),
 }
 

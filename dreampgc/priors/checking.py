@@ -12,7 +12,7 @@ import torch
 from dreampgc.errors import InputError
 from dreampgc.priors import layout
 from dreampgc.priors.linear import FILE_NAME, LinearMap
-from dreampgc.priors.parts import misfits, read_part
+from dreampgc.priors.parts import misfits, read_part, view_misfits
 from dreampgc.priors.vocabulary import Vocabulary
 
 #: Families of Stable Diffusion by the width of the text that their UNets take.
@@ -51,7 +51,8 @@ def examine(directory: Path) -> Examination:
         raise InputError(f"there is no directory {directory}")
     facts: dict[str, Any] = {}
     found = {part: _examine_part(directory, part, facts) for part in layout.parts_of(directory)}
-    for part, sentence in misfits(facts).items():
+    compare = view_misfits if layout.is_of_views(directory) else misfits
+    for part, sentence in compare(facts).items():
         if found[part].right:
             found[part] = Verdict(part, False, sentence)
     return Examination(_summary(facts, directory), (*found.values(), *_extras(directory)))
@@ -64,6 +65,9 @@ def _examine_part(directory: Path, part: str, facts: dict[str, Any]) -> Verdict:
         if part.startswith("tokenizer"):
             facts[part] = len(read)
             return Verdict(part, True, f"{len(read)} words, texts of {read.model_max_length}")
+        if part == "feature_extractor":
+            facts[part] = read.crop_size["height"]
+            return Verdict(part, True, f"pictures of {facts[part]} px")
         facts[part] = read.config
         note = _describe_model(directory, part, read) if part in layout.STEMS else type(read).__name__
     except layout.PartError as error:
@@ -105,9 +109,12 @@ def _summary(facts: dict[str, Any], directory: Path) -> str:
     if unet is None:
         return "unknown: its UNet cannot be read"
     family = _FAMILIES.get(unet.cross_attention_dim, "Stable Diffusion's layout")
+    told = "text"
+    if layout.is_of_views(directory):  # the two differ in what they were trained with, not in their files
+        family, told = "Zero123 or Stable-Zero123", "picture and pose"
     if unet.addition_embed_type == "text_time":
         family = _FAMILIES[2048]
-    words = [family, f"text of width {unet.cross_attention_dim}"]
+    words = [family, f"{told} of width {unet.cross_attention_dim}"]
     if scheduler is not None:
         words.append(f"predicts {scheduler.prediction_type}")
     if vae is not None:

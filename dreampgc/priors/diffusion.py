@@ -7,32 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from dreampgc.errors import InputError
-from dreampgc.ops.linearise import Transpose
-from dreampgc.priors import layout, linear
+from dreampgc.priors import layout
 from dreampgc.priors.base import Affine, TextCondition
-from dreampgc.priors.networks import Networks, SparingNetworks
+from dreampgc.priors.latent import SDXL_SCALING, LatentDiffusion, default_dtype, linear_map
 from dreampgc.priors.parts import misfits, read_part
 from dreampgc.priors.prompts import MINI, STABLE_DIFFUSION, ViewPhrases
 from dreampgc.priors.text import TextEncoders
 from dreampgc.priors.vocabulary import Vocabulary
 
-#: The block widths of the VAE that SD 1, SD 2 and SDXL share; the scaling factor tells SDXL from the others.
-_STABLE_DIFFUSION_VAE = (128, 256, 512, 512)
-_SDXL_SCALING = 0.13025
 
-
-class DiffusionPrior:
+class DiffusionPrior(LatentDiffusion):
     """Stable Diffusion 1.x, 2.x or XL, or the mini prior: see `dreampgc.priors.base.Prior` for the methods.
 
-    The weights are frozen and computed with in their own dtype; everything that goes in and comes out is
-    float32. Build one with `load`.
+    Build one with `load`.
     """
-
-    latent_channels = 4
 
     def __init__(
         self,
@@ -45,21 +36,10 @@ class DiffusionPrior:
         linear_rgb_to_latent: Affine | None = None,
         vocabulary: Vocabulary | None = None,
     ) -> None:
-        self.name = name
-        self.unet = unet
-        self.vae = vae
-        #: How the networks are run; they may be exchanged for faster or smaller ones.
-        self.networks = Networks(unet, vae)
+        super().__init__(name, unet=unet, vae=vae, scheduler=scheduler, linear_rgb_to_latent=linear_rgb_to_latent)
         self.text = text
         self.vocabulary = vocabulary
-        self.device: torch.device = unet.device
-        self.scaling_factor: float = vae.config.scaling_factor
-        self.downsampling: int = 2 ** (len(vae.config.block_out_channels) - 1)
-        self.image_size: int = unet.config.sample_size * self.downsampling
-        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
-        self.prediction_type: str = scheduler.config.prediction_type
         self.view_phrases: ViewPhrases = STABLE_DIFFUSION if vocabulary is None else MINI
-        self.linear_rgb_to_latent = linear_rgb_to_latent
         self._time_ids: dict[tuple[int, int], Tensor] = {}
 
     @classmethod
@@ -74,7 +54,7 @@ class DiffusionPrior:
         Raises:
             InputError: a part is missing, damaged, of another kind, or does not fit the others.
         """
-        dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.float16)
+        dtype = dtype or default_dtype(device)
         names = layout.parts_of(directory)
         second = layout.SECOND_ENCODER[0] in names
 
@@ -99,7 +79,7 @@ class DiffusionPrior:
             vae=vae.to(device),
             text=text,
             scheduler=scheduler,
-            linear_rgb_to_latent=_linear_map(directory, vae.config, device),
+            linear_rgb_to_latent=linear_map(directory, vae.config, device),
             vocabulary=Vocabulary.load(directory),
         )
 
@@ -117,38 +97,11 @@ class DiffusionPrior:
         """Free the memory of the text encoders; another text brings them back."""
         self.text.release()
 
-    def encode(self, image: Tensor) -> Tensor:
-        """Latents ``[B,4,H/8,W/8]`` of images ``[B,3,H,W]`` in [0,1]: the posterior's mean, scaled; differentiable."""
-        return self.networks.encode(image)
-
-    def encode_with_vjp(self, image: Tensor) -> tuple[Tensor, Transpose]:
-        """`encode` without a graph, and what carries a gradient of the latents back to the image (once)."""
-        return self.networks.encode_with_vjp(image)
-
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Images ``[B,3,H,W]`` in [0,1] of latents ``[B,4,H/8,W/8]``."""
-        image = self.vae.decode((latents / self.scaling_factor).to(self.vae.dtype)).sample
-        return (image.float() / 2 + 0.5).clamp(0, 1)
-
     @torch.no_grad()
     def predict_noise(self, noisy: Tensor, timesteps: Tensor, text: TextCondition) -> Tensor:
-        """The noise in ``noisy`` ``[B,4,s,s]`` at ``timesteps`` ``[B]``, given ``B`` texts.
-
-        A model that predicts ``v = sqrt(a) eps - sqrt(1-a) z`` is converted: ``eps = sqrt(a) v + sqrt(1-a) z_t``.
-        """
+        """The noise in ``noisy`` ``[B,4,s,s]`` at ``timesteps`` ``[B]``, given ``B`` texts."""
         output = self.networks.denoise(noisy, timesteps, text.tokens, *self._added_conditions(noisy, text))
-        if self.prediction_type == "epsilon":
-            return output
-        alpha = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-        return alpha.sqrt() * output + (1 - alpha).sqrt() * noisy
-
-    def save_memory(self) -> bool:
-        """One sample at a time, activations computed twice; whether that is new."""
-        if isinstance(self.networks, SparingNetworks):
-            return False
-        self.networks = SparingNetworks(self.unet, self.vae)
-        return True
+        return self._noise(output, noisy, timesteps)
 
     def _added_conditions(self, noisy: Tensor, text: TextCondition) -> tuple[Tensor, ...]:
         """SDXL's pooled text and sizes: an original of just the size that is rendered, not cropped."""
@@ -163,7 +116,7 @@ class DiffusionPrior:
 def _vae_dtype(directory: Path, dtype: torch.dtype, device: str) -> torch.dtype:
     """The dtype for the VAE: SDXL's own overflows in float16 (its repaired version says ``force_upcast: false``)."""
     config = layout.read_config(directory, "vae")
-    fragile = config.get("scaling_factor") == _SDXL_SCALING and config.get("force_upcast", True)
+    fragile = config.get("scaling_factor") == SDXL_SCALING and config.get("force_upcast", True)
     if dtype != torch.float16 or not fragile:
         return dtype
     on_cuda = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()
@@ -186,17 +139,3 @@ def _check_fit(unet: Any, vae: Any, scheduler: Any, text: TextEncoders) -> None:
         facts |= {f"tokenizer{suffix}": len(tokenizer), f"text_encoder{suffix}": encoder.config}
     for part, sentence in misfits(facts).items():
         raise layout.PartError(part, sentence)
-
-
-def _linear_map(directory: Path, vae_config: Any, device: str) -> Affine | None:
-    """The map fitted for this prior, else the published one of a VAE that the whole family shares."""
-    try:
-        fitted = linear.LinearMap.load(directory)
-    except (SafetensorError, KeyError) as error:
-        raise InputError(f"{directory / linear.FILE_NAME} is damaged: {error}") from error
-    if fitted is None and tuple(vae_config.block_out_channels) == _STABLE_DIFFUSION_VAE:
-        fitted = linear.SDXL if vae_config.scaling_factor == _SDXL_SCALING else linear.STABLE_DIFFUSION
-    if fitted is None:
-        return None
-    matrix, bias = fitted.rgb_to_latent
-    return matrix.to(device), bias.to(device)

@@ -18,12 +18,16 @@ from dreampgc.errors import InputError
 #: The parts that every model has, then those of SDXL's second text encoder.
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 SECOND_ENCODER = ("text_encoder_2", "tokenizer_2")
+#: The parts of Zero123: it is shown a picture, and told no text.
+VIEW_PARTS = ("unet", "vae", "image_encoder", "clip_camera_projection", "scheduler", "feature_extractor")
 #: How the files with the weights of a part begin.
 STEMS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
     "text_encoder_2": "model",
+    "image_encoder": "model",
+    "clip_camera_projection": "diffusion_pytorch_model",
 }
 #: Files beside the parts: what the pipeline is, and what a small prior adds.
 EXTRAS = ("model_index.json", "vocabulary.json", "linear_map.safetensors")
@@ -31,6 +35,7 @@ EXTRAS = ("model_index.json", "vocabulary.json", "linear_map.safetensors")
 #: Configuration of the parts; of a tokenizer, one of two ways to store it.
 _CONFIGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "scheduler": (("scheduler_config.json",),),
+    "feature_extractor": (("preprocessor_config.json",),),
     **dict.fromkeys(("tokenizer", "tokenizer_2"), (("tokenizer.json",), ("vocab.json", "merges.txt"))),
     **dict.fromkeys(STEMS, (("config.json",),)),
 }
@@ -53,8 +58,21 @@ class Weights:
     files: tuple[Path, ...]
 
 
+def shows_views(folders: Iterable[str]) -> bool:
+    """Whether a model with these folders is a Zero123: it has an encoder of pictures, and none of text."""
+    names = set(folders)
+    return "text_encoder" not in names and not names.isdisjoint(("image_encoder", "clip_camera_projection"))
+
+
+def is_of_views(directory: Path) -> bool:
+    """`shows_views` of a directory."""
+    return directory.is_dir() and shows_views(path.name for path in directory.iterdir())
+
+
 def parts_of(directory: Path) -> tuple[str, ...]:
     """The parts that this model needs, by what its UNet and its folders say."""
+    if is_of_views(directory):
+        return VIEW_PARTS
     try:
         second = read_config(directory, "unet").get("addition_embed_type") == "text_time"
     except PartError:
@@ -127,16 +145,18 @@ def choose_files(names: Iterable[str]) -> list[str]:
         PartError: a part has no weights in safetensors.
     """
     known = set(names)
-    chosen = [name for name in known if name in EXTRAS or _is_configuration(name)]
-    for part in STEMS:
+    views = shows_views(name.partition("/")[0] for name in known)
+    parts = VIEW_PARTS if views else PARTS + SECOND_ENCODER
+    chosen = [name for name in known if name in EXTRAS or _is_configuration(name, parts)]
+    for part in filter(STEMS.__contains__, parts):
         if any(name.startswith(f"{part}/") for name in known):
             chosen += _remote_weights(part, known)
     return sorted(chosen)
 
 
-def _is_configuration(name: str) -> bool:
+def _is_configuration(name: str, parts: Sequence[str]) -> bool:
     part, _, file = name.partition("/")
-    return part in _CONFIGS and file.endswith((".json", ".txt")) and "/" not in file and ".index." not in file
+    return part in parts and file.endswith((".json", ".txt")) and "/" not in file and ".index." not in file
 
 
 def _remote_weights(part: str, known: set[str]) -> Sequence[str]:

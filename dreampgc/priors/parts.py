@@ -16,16 +16,25 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError, safe_open
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
 from transformers.utils import logging as transformers_logging
 
 from dreampgc.priors.layout import PartError, check_files, find_weights, read_config
+from dreampgc.priors.projection import POSE_FEATURES, CLIPCameraProjection
 
 _MODELS: dict[str, Any] = {
     "unet": UNet2DConditionModel,
     "vae": AutoencoderKL,
     "text_encoder": CLIPTextModel,
     "text_encoder_2": CLIPTextModelWithProjection,
+    "image_encoder": CLIPVisionModelWithProjection,
+    "clip_camera_projection": CLIPCameraProjection,
 }
 #: The classes that a part may say it is; a text encoder's projection does no harm where none is needed.
 _DECLARED = {name: {model.__name__} for name, model in _MODELS.items()}
@@ -37,7 +46,7 @@ _LFS_POINTER = b"version https://git-lfs"
 
 
 def read_part(directory: Path, part: str, dtype: torch.dtype = torch.float32) -> Any:
-    """A part as an object: a frozen model with weights of ``dtype`` on the CPU, a tokenizer, or a scheduler.
+    """A part as an object: a frozen model with weights of ``dtype`` on the CPU, or one of the parts without weights.
 
     Raises:
         PartError: it is missing, damaged, or of another kind.
@@ -51,6 +60,8 @@ def read_part(directory: Path, part: str, dtype: torch.dtype = torch.float32) ->
         if part == "scheduler":
             read_config(directory, part)
             return DDIMScheduler.from_pretrained(directory / part)
+        if part == "feature_extractor":
+            return CLIPImageProcessorPil(**read_config(directory, part))
         return CLIPTokenizer.from_pretrained(directory / part)
     except PartError:
         raise
@@ -92,18 +103,50 @@ def misfits(facts: Mapping[str, Any]) -> dict[str, str]:
 
     ``facts`` has the configuration of each part that could be read, and the number of words of each tokenizer.
     """
-    unet, vae, scheduler = (facts.get(part) for part in ("unet", "vae", "scheduler"))
-    found: dict[str, str] = {}
+    unet = facts.get("unet")
+    found = _common_misfits(facts)
     if unet is not None and unet.in_channels != 4:
         found["unet"] = f"takes {unet.in_channels} channels, not 4: a model for inpainting, depth or reference images"
     elif unet is not None and (sentence := _text_misfit(unet, facts)):
         found["unet"] = sentence
-    if vae is not None and vae.latent_channels != 4:
-        found["vae"] = f"makes latents of {vae.latent_channels} channels, not 4"
     for encoder, tokenizer in (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")):
         known, words = facts.get(encoder), facts.get(tokenizer)
         if known is not None and words is not None and words > known.vocab_size:
             found[tokenizer] = f"has {words} words, but {encoder} embeds only {known.vocab_size}"
+    return found
+
+
+def view_misfits(facts: Mapping[str, Any]) -> dict[str, str]:
+    """`misfits` of a Zero123; of the ``feature_extractor``, ``facts`` has the side of the pictures that it makes."""
+    parts = ("unet", "image_encoder", "clip_camera_projection", "feature_extractor")
+    unet, encoder, projection, side = (facts.get(part) for part in parts)
+    found = _common_misfits(facts)
+    if unet is not None and unet.in_channels != 8:
+        found["unet"] = f"takes {unet.in_channels} channels, not 8: noisy latents and those of the reference picture"
+    elif unet is not None and (unet.addition_embed_type or unet.class_embed_type or unet.encoder_hid_dim_type):
+        found["unet"] = "wants conditions other than a picture and a pose"
+    elif unet is not None and projection is not None and unet.cross_attention_dim != projection.embedding_dim:
+        found["unet"] = (
+            f"wants conditions of width {unet.cross_attention_dim}, "
+            f"but clip_camera_projection gives {projection.embedding_dim}"
+        )
+    if projection is not None and projection.additional_embeddings != POSE_FEATURES:
+        found["clip_camera_projection"] = f"takes poses of {projection.additional_embeddings} numbers, not 4"
+    elif projection is not None and encoder is not None and projection.embedding_dim != encoder.projection_dim:
+        found["clip_camera_projection"] = (
+            f"takes embeddings of width {projection.embedding_dim}, but image_encoder gives {encoder.projection_dim}"
+        )
+    if side is not None and encoder is not None and side != encoder.image_size:
+        found["feature_extractor"] = f"makes pictures of {side} px, but image_encoder takes {encoder.image_size}"
+    return found
+
+
+def _common_misfits(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with the VAE or the scheduler of any model."""
+    vae, scheduler = facts.get("vae"), facts.get("scheduler")
+    found: dict[str, str] = {}
+    if vae is not None and vae.latent_channels != 4:
+        found["vae"] = f"makes latents of {vae.latent_channels} channels, not 4"
     if scheduler is not None and scheduler.prediction_type not in _PREDICTIONS:
         found["scheduler"] = f"predicts {scheduler.prediction_type!r}; {' and '.join(_PREDICTIONS)} are supported"
     elif scheduler is not None and scheduler.num_train_timesteps != _TRAIN_STEPS:

@@ -13,8 +13,17 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from diffusers.schedulers.scheduling_pndm import PNDMScheduler
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
+from dreampgc.priors.projection import CLIPCameraProjection
 from tests.priors.conftest import TINY_UNET, write_tokenizer
 
 Family = Literal["sd15", "sd21", "sd21-v", "sdxl"]
@@ -48,6 +57,31 @@ def write_family(directory: Path, family: Family) -> Path:
         pipeline.to(dtype=torch.float16).save_pretrained(directory, variant="fp16", max_shard_size="60KB")
     else:
         pipeline.save_pretrained(directory)
+    return directory
+
+
+def write_zero123(directory: Path) -> Path:
+    """Save a tiny Zero123, part by part: diffusers has no pipeline for it."""
+    torch.manual_seed(5)
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+        projection_dim=16,
+    )
+    parts: dict[str, Any] = {
+        "unet": UNet2DConditionModel(**(TINY_UNET | {"attention_head_dim": 4, "in_channels": 8})),
+        "vae": _vae(scaling_factor=0.18215),
+        "image_encoder": CLIPVisionModelWithProjection(vision),
+        "clip_camera_projection": CLIPCameraProjection(embedding_dim=16),
+        "scheduler": DDIMScheduler(**_NOISE, clip_sample=False, steps_offset=1),
+        "feature_extractor": CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
+    }
+    for part, model in parts.items():
+        model.save_pretrained(directory / part)
     return directory
 
 

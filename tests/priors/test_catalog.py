@@ -95,7 +95,10 @@ def test_a_directory_that_lacks_a_part(tiny_model: Path, tmp_path: Path, lost: s
 
 @pytest.mark.parametrize("name", ["sd3", "", "a/b/c", "bad name/model"])
 def test_unknown_names_list_the_known(hub: Hub, name: str) -> None:
-    with pytest.raises(InputError, match=r"no prior .*: give auto, mini, sd21, sd21-v, sd15, sdxl, a directory"):
+    with pytest.raises(
+        InputError,
+        match=rf"no prior .*: give auto, {', '.join(KNOWN)}, a directory",
+    ):
         resolve(name)
     assert hub.asked == []
 
