@@ -55,5 +55,5 @@ class Ballots:
         return self._meshes.get(name)
 
     def _name(self, question: Question) -> str:
-        # With its methods: who picked among fewer than there are now has not answered this question.
+        # With its methods: a pick from a page that showed others than now is refused, and the page asks again.
         return self.digest("question", question.key, *sorted(question.meshes))
