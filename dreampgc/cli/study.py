@@ -32,7 +32,7 @@ def study(
     ] = None,
     names: Annotated[
         list[str] | None,
-        typer.Option("--name", metavar="A,B,...", help="Other names by which browsers reach this server."),
+        typer.Option("--name", metavar="A,B,...", help="Other names of this server in browsers; takes a token."),
     ] = None,
     database: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where votes are kept; FOLDER/study.sqlite if left out.")

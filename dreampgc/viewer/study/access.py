@@ -28,11 +28,11 @@ class Access:
     @classmethod
     def of(cls, host: str, names: tuple[str, ...], tokens: dict[Role, str] | None) -> Access:
         """The rules for a server bound to ``host`` that may also be asked for under ``names``."""
-        known = {"localhost", "127.0.0.1", "::1", *names}
+        known = {"localhost", "127.0.0.1", "::1", *(name.lower() for name in names)}
         if is_loopback(host):
             return cls(frozenset(known), addresses=False, tokens=tokens)
         # An address that a browser was told cannot be another machine's name.
-        return cls(frozenset({*known, host, socket.gethostname().lower()}), addresses=True, tokens=tokens)
+        return cls(frozenset({*known, host.lower(), socket.gethostname().lower()}), addresses=True, tokens=tokens)
 
     def knows(self, host: str | None) -> bool:
         """Whether a request may ask for ``host``, the Host header."""

@@ -18,7 +18,7 @@ class Ballots:
 
     def __init__(self, questions: Sequence[Question], secret: bytes) -> None:
         self._secret = secret
-        self._questions = {self.digest("question", question.key): question for question in questions}
+        self._questions = {self._name(question): question for question in questions}
         self._meshes = {
             self.digest("mesh", question.key, method): path
             for question in questions
@@ -40,7 +40,7 @@ class Ballots:
     def names(self, voter: str, question: Question) -> tuple[str, list[str]]:
         """The opaque names of a question and of its meshes, these from left to right."""
         meshes = [self.digest("mesh", question.key, method) for method in self.methods(voter, question)]
-        return self.digest("question", question.key), meshes
+        return self._name(question), meshes
 
     def question(self, name: str) -> Question | None:
         """The question of an opaque name; None if there is none."""
@@ -53,3 +53,7 @@ class Ballots:
     def mesh(self, name: str) -> Path | None:
         """The file of an opaque name; None if there is none."""
         return self._meshes.get(name)
+
+    def _name(self, question: Question) -> str:
+        # With its methods: a pick from a page that showed others than now is refused, and the page asks again.
+        return self.digest("question", question.key, *sorted(question.meshes))

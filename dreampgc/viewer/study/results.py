@@ -37,7 +37,7 @@ def results_csv(votes: Sequence[Vote]) -> str:
     for vote in votes:
         voter = numbers.setdefault(vote.voter, len(numbers) + 1)
         position = vote.shown.index(vote.picked) + 1
-        writer.writerow((voter, vote.question, vote.prompt, vote.picked, position, " ".join(vote.shown), vote.at))
+        writer.writerow((voter, vote.question, vote.prompt, vote.picked, position, "|".join(vote.shown), vote.at))
     return file.getvalue()
 
 

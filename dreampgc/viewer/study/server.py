@@ -41,7 +41,7 @@ class StudyServer(ThreadingTCPServer):
     request_queue_size = 1024  # a class that is told to vote now
 
     def __init__(self, application: Application, console: Console, host: str, port: int) -> None:
-        """Bind, so that `url` is known; `serve_forever` serves. Raises InputError if the address cannot be had."""
+        """Bind, so that `port` is known; `serve_forever` serves. Raises InputError if the address cannot be had."""
         self.application, self.console = application, console
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
                 response = self.server.application.answer(Request(method, self.path, headers, response))
         except DreamError as error:
             self.server.console.warn(str(error))
-            response = refusal(503, "This could not be kept. Please try again.", api=True)
+            response = refusal(503, "This did not work. Please try again.", api=self.path.startswith("/api/"))
         except TimeoutError:
             response = refusal(408, "The request did not come to its end.")
         self._send(response)

@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +18,13 @@ from dreampgc.errors import DreamError, InputError
 #: SQLite's mark of whose file it is, and the version of the tables.
 APPLICATION = 0x64504743
 FORMAT = 1
-_TABLES = (
+_SCHEMA = (
     "CREATE TABLE study (secret BLOB NOT NULL)",
     "CREATE TABLE votes (voter TEXT NOT NULL, question TEXT NOT NULL, prompt TEXT NOT NULL, shown TEXT NOT NULL,"
     " picked TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (voter, question)) WITHOUT ROWID",
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {FORMAT}",
+    "PRAGMA journal_mode = WAL",
 )
 
 
@@ -54,14 +55,14 @@ class Votes:
         if not create and not path.is_file():
             raise InputError(f"there are no votes yet: {path} does not exist")
         try:
-            # SQLite would make it readable by everybody.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            if not path.exists():
+                _make(path)
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
-            self._prepare()
+            self._check()
         except OSError as error:
             raise InputError(f"cannot open the database {path}: {error.strerror}") from error
         except sqlite3.Error as error:
-            raise InputError(f"cannot use {path} as the study's database: {error}") from error
+            raise InputError(f"cannot open the database {path}: {error}") from error
 
     @property
     def secret(self) -> bytes:
@@ -76,9 +77,10 @@ class Votes:
             DreamError: it cannot be kept (such as for a full disk).
         """
         at = datetime.now(UTC).isoformat(timespec="seconds")
+        query = "INSERT INTO votes VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (voter, question) DO NOTHING"
         row = (vote.voter, vote.question, vote.prompt, json.dumps(vote.shown, ensure_ascii=False), vote.picked, at)
         with self._locked() as connection:
-            return connection.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?, ?)", row).rowcount == 1
+            return connection.execute(query, row).rowcount == 1
 
     def answered(self, voter: str) -> set[str]:
         """The questions that ``voter`` has answered."""
@@ -97,30 +99,16 @@ class Votes:
         with self._lock, suppress(sqlite3.Error):
             self._connection.close()
 
-    def _prepare(self) -> None:
-        """Make the tables where there are none, in one transaction: two processes may start at once."""
-        connection = self._connection
-        if not self._is_prepared():
-            connection.execute("BEGIN IMMEDIATE")
-            with connection:
-                if not self._is_prepared():
-                    for statement in _TABLES:
-                        connection.execute(statement)
-                    connection.execute("INSERT INTO study VALUES (?)", (secrets.token_bytes(32),))
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    def _is_prepared(self) -> bool:
-        """Whether the tables are there. Raises InputError for somebody else's database."""
-        application, form, tables = (
-            self._connection.execute(query).fetchone()[0]
-            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    def _check(self) -> None:
+        """Refuse somebody else's database, before anything is written to it. Raises InputError."""
+        application, form = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )
-        if application != APPLICATION and tables:
+        if application != APPLICATION:
             raise InputError(f"{self.path} is not the database of a study")
         if form > FORMAT:
             raise InputError(f"{self.path} was made by a newer dreampgc (study format {form}, not {FORMAT})")
-        return tables > 0
+        self._connection.execute("PRAGMA synchronous = FULL")
 
     @contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
@@ -129,3 +117,18 @@ class Votes:
                 yield self._connection
             except sqlite3.Error as error:
                 raise DreamError(f"cannot use the database {self.path}: {error}") from error
+
+
+def _make(path: Path) -> None:
+    """Make an empty database, whole or not at all; of several that do so at once, the first makes it for all."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite would let everybody read it
+    try:
+        with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute("INSERT INTO study VALUES (?)", (secrets.token_bytes(32),))
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()

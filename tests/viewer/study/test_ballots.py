@@ -63,6 +63,15 @@ def test_names_lead_back_and_tell_nothing(ballots: Ballots) -> None:
     assert all(other.question(name) is None and other.mesh(name) is None for name in names)
 
 
+def test_a_question_with_another_method_has_another_name(ballots: Ballots) -> None:
+    name, meshes = ballots.names("voter", QUESTIONS[0])
+    more = Question("a-car", "a car", {**QUESTIONS[0].meshes, "new": Path("new")})
+    other = Ballots([more], b"secret")
+    assert other.question(name) is None, "a vote among fewer methods does not count"
+    assert other.names("voter", more)[0] != name
+    assert all(other.mesh(mesh) is not None for mesh in meshes)
+
+
 def test_made_up_names_lead_nowhere(ballots: Ballots) -> None:
     _, [mesh, *_] = ballots.names("voter", QUESTIONS[0])
     assert ballots.question(mesh) is None

@@ -205,4 +205,5 @@ def test_nothing_runs_over_the_edge(browser: Browser, study: Served) -> None:
         browser.wait(lambda width=width: browser.run("return innerWidth") == width, "the window keeps its size")
         assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
         boxes = browser.run("return [...document.querySelectorAll('.view')].map((one) => one.getBoundingClientRect())")
-        assert all(box["width"] >= 190 and abs(box["width"] - box["height"]) < 1 for box in boxes)
+        assert all(box["width"] >= 150 and abs(box["width"] - box["height"]) < 1 for box in boxes)
+        assert browser.run("return document.documentElement.scrollHeight <= innerHeight"), "one question, one screen"

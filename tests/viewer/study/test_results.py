@@ -39,7 +39,7 @@ def test_table_has_a_line_for_each_vote_and_no_cookies() -> None:
     assert [line["position"] for line in lines] == ["2", "1", "2", "2"]
     assert lines[0] == {
         "voter": "1", "question": "seed-0/a-car", "prompt": "a <b>car</b>", "picked": "pgc-n", "position": "2",
-        "shown": "vae pgc-n", "at": AT,
+        "shown": "vae|pgc-n", "at": AT,
     }  # fmt: skip
 
 

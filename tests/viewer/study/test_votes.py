@@ -82,7 +82,7 @@ def test_results_are_not_read_from_a_file_that_is_not_there(path: Path) -> None:
 def test_other_files_are_refused_and_left_as_they_are(path: Path) -> None:
     path.write_text("no database at all, but long enough to be read as the head of one. " * 20)
     before = path.read_bytes()
-    with pytest.raises(InputError, match="cannot use"):
+    with pytest.raises(InputError, match="cannot open"):
         Votes(path)
     assert path.read_bytes() == before
 
