@@ -77,9 +77,8 @@ def export(
     formats = formats or _asked_by(output) or list(config.mesh.formats)
     _check_output(formats, output)
     check_formats(formats)
-    asked = {"mesh.resolution": resolution, "mesh.faces": faces, "mesh.texture_size": texture_size}
-    asked["mesh.texture_fit"] = fit_texture
-    asked = {key: value for key, value in asked.items() if value is not None}
+    sizes = {"mesh.resolution": resolution, "mesh.faces": faces, "mesh.texture_size": texture_size}
+    asked = {key: value for key, value in {**sizes, "mesh.texture_fit": fit_texture}.items() if value is not None}
     config = changed(config, asked)
     if asked or checkpoint is not None:
         mesh = mesh_of(_field(run, config, lost, checkpoint, console), config)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train the embedded prior: pictures of the procedural world → VAE → UNet and text encoder → Stable Diffusion's layout.
 
-    python scripts/train_mini_prior.py                    # on a GPU; 27 minutes on an H100
+    python scripts/train_mini_prior.py                    # on a GPU; 23 minutes on an H100
     python scripts/train_mini_prior.py --smoke            # tiny, on a CPU: does every part run?
 
 Interrupted, it goes on where its last checkpoint (in ``--work``) was. Everything is drawn from ``--seed``. On several

@@ -19,6 +19,7 @@ from dreampgc.cli import run_command
 from dreampgc.config import load_config
 from dreampgc.errors import DreamError, InputError, Interrupted, MissingError, TrainingError
 from dreampgc.runs import Run, create_run
+from tests.commands import refused
 
 
 class Pipeline(types.ModuleType):
@@ -66,16 +67,6 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
 @pytest.fixture
 def run() -> Run:
     return create_run(load_config(options={"prompt": "a wooden car", "loop.steps": 40}))
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
-    """The one sentence on stderr with which a command line is refused."""
-    assert run_command(arguments) == code
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 def test_text_hands_every_option_on(pipeline: Pipeline, tmp_path: Path) -> None:

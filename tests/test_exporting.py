@@ -23,17 +23,9 @@ from dreampgc.render.mesh import render_mesh
 from dreampgc.runs import Run
 from dreampgc.trained import load_field
 from dreampgc.types import Mesh
+from tests.commands import refused
 
 QUIET = Console(quiet=True)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
-    """The one sentence on stderr with which a command line is refused."""
-    assert run_command(arguments) == code
-    message = capsys.readouterr().err
-    assert message.startswith("error: ")
-    assert message.count("\n") == 1
-    return message
 
 
 def rendered(run: Path, folder: Path, *options: str) -> list[np.ndarray]:

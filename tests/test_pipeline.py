@@ -27,6 +27,7 @@ from dreampgc.priors.catalog import PriorSource
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.runs import Run
 from dreampgc.stages.loop import Loop
+from tests.commands import refused
 from tests.small_runs import assignments, final_state, metrics, small_config
 
 QUIET = Console(quiet=True)
@@ -38,15 +39,6 @@ def shared_prior(mini: DiffusionPrior) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PriorSource, "load", lambda source, device, dtype=None: mini)
         yield
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
-    """The one sentence on stderr with which a command line is refused."""
-    assert run_command(arguments) == code
-    message = capsys.readouterr().err
-    assert message.startswith("error: ")
-    assert message.count("\n") == 1
-    return message
 
 
 def test_a_run_leaves_the_contract_s_files(finished: Path) -> None:

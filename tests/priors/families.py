@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -23,6 +25,8 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from dreampgc.errors import InputError
+from dreampgc.priors.checking import examine
 from dreampgc.priors.projection import CLIPCameraProjection
 from tests.priors.conftest import TINY_UNET, write_tokenizer
 
@@ -83,6 +87,17 @@ def write_zero123(directory: Path) -> Path:
     for part, model in parts.items():
         model.save_pretrained(directory / part)
     return directory
+
+
+def assert_found(directory: Path, part: str, says: str, load: Callable[[Path], object], layout: str) -> None:
+    """The check and ``load`` find the same one fault, in ``part``; the latter in one line that names the ``layout``."""
+    [verdict] = examine(directory).wrong
+    assert verdict.part == part
+    assert says in verdict.note
+    with pytest.raises(InputError, match=f"is not a {layout} model in diffusers layout: {part} ") as raised:
+        load(directory)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def _stable_diffusion(directory: Path, family: Family) -> StableDiffusionPipeline:

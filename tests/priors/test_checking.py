@@ -17,6 +17,7 @@ from dreampgc.errors import InputError
 from dreampgc.priors.checking import examine
 from dreampgc.priors.diffusion import DiffusionPrior
 from tests.priors.conftest import write_tiny_model
+from tests.priors.families import assert_found
 
 WEIGHTS = {"text_encoder": "model"}
 
@@ -100,13 +101,7 @@ def copy(tiny_model: Path, tmp_path: Path) -> Path:
 def test_each_fault_is_found_by_the_check_and_by_a_run(copy: Path, fault: str) -> None:
     spoil, part, says = FAULTS[fault]
     spoil(copy)
-    [verdict] = examine(copy).wrong
-    assert verdict.part == part
-    assert says in verdict.note
-    with pytest.raises(InputError, match=f"is not a Stable Diffusion model in diffusers layout: {part} ") as raised:
-        DiffusionPrior.load(copy)
-    assert says in str(raised.value)
-    assert "\n" not in str(raised.value)
+    assert_found(copy, part, says, DiffusionPrior.load, "Stable Diffusion")
 
 
 def test_pickles_are_never_opened(copy: Path, tmp_path: Path) -> None:

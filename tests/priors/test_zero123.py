@@ -27,7 +27,7 @@ from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.layout import VIEW_PARTS, choose_files
 from dreampgc.priors.projection import CLIPCameraProjection
 from dreampgc.priors.zero123 import Kind, Zero123Prior, pose_features
-from tests.priors.families import write_zero123
+from tests.priors.families import assert_found, write_zero123
 
 AZIMUTH, ELEVATION, DISTANCE = torch.tensor([0.0, 90.0]), torch.tensor([10.0, -30.0]), torch.tensor([0.0, 0.5])
 
@@ -225,12 +225,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
 def test_each_fault_is_found_by_the_check_and_by_a_run(copy: Path, fault: str) -> None:
     spoil, part, says = FAULTS[fault]
     spoil(copy)
-    [verdict] = examine(copy).wrong
-    assert verdict.part == part
-    assert says in verdict.note
-    with pytest.raises(InputError, match=f"is not a Zero123 model in diffusers layout: {part} ") as raised:
-        Zero123Prior.load(copy)
-    assert says in str(raised.value)
+    assert_found(copy, part, says, Zero123Prior.load, "Zero123")
 
 
 def test_a_unet_of_text_is_refused(copy: Path, tiny_model: Path) -> None:
