@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 
 from dreampgc.errors import InputError
 
 HOST = "127.0.0.1"
 
 
-class PageServer(ThreadingHTTPServer):
+class PageServer(ThreadingTCPServer):
     """Serves what ``make`` returns, made anew for each visit; ``port`` 0 takes any that is free.
+
+    Not `http.server.HTTPServer`, which asks the network for this machine's name as it starts.
 
     Raises:
         InputError: the port cannot be had.
     """
 
+    allow_reuse_address = True
     daemon_threads = True
 
     def __init__(self, make: Callable[[], str], port: int = 0) -> None:
@@ -27,9 +31,14 @@ class PageServer(ThreadingHTTPServer):
             raise InputError(f"cannot serve on {HOST}:{port}: {error.strerror}; --port 0 takes a free one") from error
 
     @property
+    def port(self) -> int:
+        """The port that it is bound to."""
+        return self.server_address[1]
+
+    @property
     def url(self) -> str:
         """Where the page is."""
-        return f"http://{HOST}:{self.server_port}/"
+        return f"http://{HOST}:{self.port}/"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -43,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The page for ``/``."""
-        names = {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}
+        names = {f"{name}:{self.server.port}" for name in (HOST, "localhost")}
         if self.headers.get("Host") not in names:
             self.send_error(403, "Only for this machine")
         elif self.path != "/":

@@ -39,7 +39,7 @@ def server() -> Iterator[PageServer]:
 
 
 def answer(server: PageServer, path: str = "/", **headers: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.request("GET", path, headers=headers)
     response = connection.getresponse()
     text = response.read().decode()
@@ -49,7 +49,7 @@ def answer(server: PageServer, path: str = "/", **headers: str) -> tuple[int, st
 
 def test_the_page_is_made_anew_for_each_visit(server: PageServer) -> None:
     assert answer(server) == (200, "visit 1 – ü")
-    assert answer(server, Host=f"localhost:{server.server_port}") == (200, "visit 2 – ü")
+    assert answer(server, Host=f"localhost:{server.port}") == (200, "visit 2 – ü")
 
 
 @pytest.mark.parametrize("path", ["/run.json", "/../run.json", "/?x", "/favicon.ico"])
@@ -66,12 +66,12 @@ def test_who_calls_this_machine_by_another_name_is_refused(server: PageServer, h
 
 def test_it_listens_on_this_machine_only(server: PageServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
-    assert server.url == f"http://127.0.0.1:{server.server_port}/"
+    assert server.url == f"http://127.0.0.1:{server.port}/"
 
 
 def test_a_port_that_is_taken_is_an_input_error(server: PageServer) -> None:
-    with pytest.raises(InputError, match=f"127.0.0.1:{server.server_port}: Address already in use"):
-        PageServer(lambda: "", server.server_port)
+    with pytest.raises(InputError, match=f"127.0.0.1:{server.port}: Address already in use"):
+        PageServer(lambda: "", server.port)
 
 
 def test_view_serves_until_ctrl_c_and_ends_well(finished: Path) -> None:
