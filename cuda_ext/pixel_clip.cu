@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 void check(cudaError_t status) {
-  STD_TORCH_CHECK(status == cudaSuccess, "pixel_clip: ", cudaGetErrorString(status));
+  require(status == cudaSuccess, cudaGetErrorString(status));
 }
 
 cudaStream_t current_stream(const Tensor& tensor) {

@@ -7,9 +7,9 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/BFloat16.h>
-#include <torch/headeronly/util/Exception.h>
 #include <torch/headeronly/util/Half.h>
 
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -21,10 +21,16 @@ namespace dreampgc {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
+// An error for Python, without torch's macro: that writes to a stream of the C++ library, and crashed where torch was
+// linked against another one.
+inline void require(bool condition, const std::string& message) {
+  if (!condition) throw std::runtime_error("pixel_clip: " + message);
+}
+
 inline Rule rule_of(double threshold, const std::string& mode, const std::string& norm) {
-  STD_TORCH_CHECK(threshold > 0 && std::isfinite(threshold), "threshold must be positive and finite, not ", threshold);
-  STD_TORCH_CHECK(mode == "norm" || mode == "value" || mode == "normalize", "unknown mode ", mode);
-  STD_TORCH_CHECK(norm == "l2" || norm == "linf", "unknown norm ", norm);
+  require(threshold > 0 && std::isfinite(threshold), "the threshold must be positive and finite");
+  require(mode == "norm" || mode == "value" || mode == "normalize", "unknown mode " + mode);
+  require(norm == "l2" || norm == "linf", "unknown norm " + norm);
   return {mode == "norm" ? Mode::kNorm : mode == "value" ? Mode::kValue : Mode::kNormalize,
           norm == "l2" ? Norm::kL2 : Norm::kLinf, static_cast<float>(threshold)};
 }
@@ -38,7 +44,7 @@ inline Plan plan_of(const Tensor& in, const Tensor& out) {
   const Shape shape{in.size(0), in.size(1), in.size(2), in.size(3)};
   const Plan plan =
       make_plan(shape, strides_of(in), strides_of(out), in.data_ptr(), out.data_ptr(), in.element_size());
-  STD_TORCH_CHECK(plan.chunks >= 0, "gradient has too many rows for one launch: ", in.numel(), " elements");
+  require(plan.chunks >= 0, "the gradient has too many rows for one launch");
   return plan;
 }
 
@@ -68,13 +74,13 @@ void with_types(const Tensor& tensor, const Plan& plan, F&& f) {
     case ScalarType::Float: return by_channels(Type<float>{});
     case ScalarType::Half: return by_channels(Type<torch::headeronly::Half>{});
     case ScalarType::BFloat16: return by_channels(Type<torch::headeronly::BFloat16>{});
-    default: STD_TORCH_CHECK(false, "gradient must be float32, float16 or bfloat16");
+    default: require(false, "the gradient must be float32, float16 or bfloat16");
   }
 }
 
 inline void check_gradient(const Tensor& gradient) {
-  STD_TORCH_CHECK(gradient.dim() == 4 && (gradient.size(1) == 3 || gradient.size(1) == 4),
-                  "gradient must be [B,3,H,W] or [B,4,H,W]");
+  require(gradient.dim() == 4 && (gradient.size(1) == 3 || gradient.size(1) == 4),
+          "the gradient must be [B,3,H,W] or [B,4,H,W]");
 }
 
 }  // namespace dreampgc

@@ -183,7 +183,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--total", type=float, default=3600.0, help="no row is begun after so many seconds")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--output", type=Path, help="where the rows go as JSON")
-    parser.add_argument("--profile", type=Path, help="profile 50 more steps; the calls of the CUDA runtime go here")
+    parser.add_argument("--profile", type=Path, help="profile 50 more steps; calls of the CUDA runtime and kernels go here")
     asked = parser.parse_args()
     asked.end = time.monotonic() + asked.total
     return asked
