@@ -15,6 +15,7 @@ from dreampgc.config import RunConfig
 from dreampgc.console import Console
 from dreampgc.errors import InputError
 from dreampgc.exporting import mesh_of, save_turntable
+from dreampgc.guidance.guides import TextGuide
 from dreampgc.guidance.schedule import Schedule
 from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.images import Frame, save_image
@@ -116,13 +117,17 @@ def _acceleration(config: RunConfig, prior: Prior) -> Acceleration:
 
 def _guidance(config: RunConfig, prior: Prior, generator: torch.Generator) -> ScoreDistillation:
     schedule = config.guidance.model_dump(include={"t_min", "t_max", "anneal", "t_end"})
-    return ScoreDistillation(
+    guide = TextGuide(
         prior,
         config.prompt,
+        negative_prompt=config.negative_prompt,
+        **config.guidance.model_dump(include={"scale", "perp_neg"}),
+    )
+    return ScoreDistillation(
+        guide,
         schedule=Schedule(config.loop.steps, **schedule),
         generator=generator,
-        negative_prompt=config.negative_prompt,
-        **config.guidance.model_dump(include={"method", "clip", "norm", "scale", "weighting", "perp_neg"}),
+        **config.guidance.model_dump(include={"method", "clip", "norm", "weighting"}),
     )
 
 

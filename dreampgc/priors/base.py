@@ -88,6 +88,13 @@ class ViewCondition:
             torch.cat([each.tokens for each in conditions]), torch.cat([x.latents for x in conditions])
         )
 
+    @staticmethod
+    def chosen(conditions: Sequence[ViewCondition], which: Tensor) -> ViewCondition:
+        """Of several conditions of the same ``N`` images the one numbered ``which[n]`` for each, ``which`` ``[N]``."""
+        rows = torch.arange(len(which), device=which.device)
+        tokens, latents = torch.stack([x.tokens for x in conditions]), torch.stack([x.latents for x in conditions])
+        return ViewCondition(tokens[which, rows], latents[which, rows])
+
 
 class LatentPrior(Protocol):
     """A frozen latent diffusion model, whatever it is told.

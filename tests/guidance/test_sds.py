@@ -13,41 +13,51 @@ from torch.nn import functional
 
 from dreampgc.cameras import Views, fixed_views
 from dreampgc.errors import InputError
+from dreampgc.guidance.guides import TextGuide, perpendicular
 from dreampgc.guidance.pictures import draw_gradient
 from dreampgc.guidance.propagation import METHODS
 from dreampgc.guidance.schedule import Schedule
-from dreampgc.guidance.sds import ScoreDistillation, perpendicular
+from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.priors.base import TextCondition
-from tests.guidance.toy import ToyPrior, numbers
+from tests.guidance.toy import ToyPrior
 
 FIXED_TIME = Schedule(100, t_min=0.5, t_max=0.5)
 VIEWS = fixed_views([0, 90])
 
 
 def distillation(toy: ToyPrior, seed: int = 0, **settings: Any) -> ScoreDistillation:
-    settings = {"schedule": FIXED_TIME, "scale": 1.0} | settings
-    return ScoreDistillation(toy, "a car", generator=torch.Generator().manual_seed(seed), **settings)
+    told = {name: settings.pop(name) for name in ("scale", "perp_neg", "negative_prompt") if name in settings}
+    guide = TextGuide(toy, "a car", **{"scale": 1.0} | told)
+    generator = torch.Generator().manual_seed(seed)
+    settings = {"schedule": FIXED_TIME} | settings
+    return ScoreDistillation(guide, generator=generator, **settings)
+
+
+def told(sds: ScoreDistillation, views: Views = VIEWS) -> Tensor:
+    """The toy's numbers for the text of each view, ``[B,1,1,1]``."""
+    assert isinstance(sds.guide, TextGuide)
+    return sds.guide.condition(views).tokens[..., None]
 
 
 def test_latent_gradient_is_the_weighted_error_of_the_noise(toy: ToyPrior) -> None:
     """For this prior ``eps_hat - eps = sqrt(a / (1 - a)) (z - target)``: the noise cancels."""
     latents = torch.randn(2, 4, 4, 4)
     t = torch.tensor([100, 800])
-    text = numbers(0, 0)
+    sds = distillation(toy)
     alpha = toy.alphas_cumprod[t].view(-1, 1, 1, 1)
-    expected = (1 - alpha) * (alpha / (1 - alpha)).sqrt() * (latents - toy.target)
-    torch.testing.assert_close(distillation(toy).latent_gradient(latents, t, text), expected, rtol=1e-4, atol=1e-5)
+    expected = (1 - alpha) * (alpha / (1 - alpha)).sqrt() * (latents - toy.target - told(sds))
+    torch.testing.assert_close(sds.latent_gradient(latents, t, VIEWS), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_guidance_scale_in_one_batch(toy: ToyPrior) -> None:
     """``eps_0 + s (eps_y - eps_0)``: the optimum moves from the negative text's by s times the difference."""
-    latents, t, text = torch.randn(2, 4, 4, 4), torch.tensor([500, 500]), numbers(0.25, 0.25)
+    latents, t = torch.randn(2, 4, 4, 4), torch.tensor([500, 500])
     sds = distillation(toy, scale=7.0, negative_prompt="b")
     negative = toy.encode_text(["b"]).tokens.item()
-    optimum = toy.target + negative + 7 * (0.25 - negative)
+    optimum = toy.target + negative + 7 * (told(sds) - negative)
     alpha = toy.alphas_cumprod[500]
     expected = ((1 - alpha) * alpha).sqrt() * (latents - optimum)
-    torch.testing.assert_close(sds.latent_gradient(latents, t, text), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(sds.latent_gradient(latents, t, VIEWS), expected, rtol=1e-4, atol=1e-5)
     assert toy.batches == [4]
 
 
@@ -64,7 +74,7 @@ def test_views_choose_the_text(toy: ToyPrior) -> None:
     front, side, back = toy.encode_text(toy.texts[:3]).tokens
     # halfway between two phrases, equal shares
     torch.testing.assert_close(
-        sds._condition(fixed_views([0, 45, 135, 180], elevation=0)).tokens,
+        told(sds, fixed_views([0, 45, 135, 180], elevation=0))[..., 0],
         torch.stack([front, (front + side) / 2, (side + back) / 2, back]),
     )
 
@@ -78,7 +88,7 @@ def guided(sds: ScoreDistillation, views: Views, latents: Tensor) -> Tensor:
     """What the latent gradient adds up to without its noise and its weight."""
     state = sds.generator.get_state()
     t = torch.full((len(views),), 500)
-    gradient = sds.latent_gradient(latents, t, sds._condition(views), sds._away_from_front(views))
+    gradient = sds.latent_gradient(latents, t, views)
     sds.generator.set_state(state)
     return gradient
 
@@ -116,8 +126,8 @@ def test_perp_neg_spares_the_front_and_is_perpendicular_elsewhere() -> None:
     torch.testing.assert_close(double, 2 * change, rtol=1e-3, atol=1e-5)
     sizes = change.flatten(1).norm(dim=1)
     assert sizes[0] < 1e-5 < sizes[1] < sizes[2]
-    sds = distillation(toy)
-    away = sds._condition(views).tokens - sds._negative_text.tokens
+    guide = TextGuide(toy, "a car")
+    away = guide.condition(views).tokens - toy.encode_text([""]).tokens
     own = torch.stack([toy.direction(a) for a in away])
     cosine = functional.cosine_similarity(change[1:].flatten(1), own[1:].flatten(1))
     assert cosine.abs().max() < 1e-4
@@ -145,7 +155,7 @@ def test_descent_finds_the_priors_optimum(toy: ToyPrior, method: str) -> None:
     image = torch.full((1, 3, 32, 32), 0.5) if method != "latent" else torch.zeros(1, 4, 4, 4)
     view = fixed_views([0], elevation=0)
     encode = toy.encode if method != "latent" else (lambda x: x)
-    optimum = toy.target + sds._condition(view).tokens[:, :, :, None]
+    optimum = toy.target + told(sds, view)
     before = (encode(image) - optimum).norm()
     for step in range(150):
         image = image - 0.5 * sds.image_gradient(image, view, step)

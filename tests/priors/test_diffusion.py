@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from dreampgc.cameras import fixed_views
 from dreampgc.errors import InputError
+from dreampgc.guidance.guides import TextGuide
 from dreampgc.guidance.propagation import METHODS
 from dreampgc.guidance.schedule import Schedule
 from dreampgc.guidance.sds import ScoreDistillation
@@ -107,9 +108,8 @@ def test_v_conversion_recovers_the_noise_of_a_perfect_model(
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "linear"])
 def test_guides_every_method(prior: DiffusionPrior, method: str) -> None:
-    sds = ScoreDistillation(
-        prior, "a car", method=method, schedule=Schedule(10), generator=torch.Generator().manual_seed(0)
-    )
+    generator = torch.Generator().manual_seed(0)
+    sds = ScoreDistillation(TextGuide(prior, "a car"), method=method, schedule=Schedule(10), generator=generator)
     image = torch.rand(2, 3, 16, 16) if method != "latent" else torch.randn(2, 4, 4, 4)
     gradient = sds.image_gradient(image, fixed_views([0, 120]), 0)
     assert gradient.shape == image.shape

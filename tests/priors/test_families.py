@@ -17,6 +17,7 @@ from dreampgc.cameras import fixed_views
 from dreampgc.config import load_config
 from dreampgc.console import Console
 from dreampgc.errors import InputError
+from dreampgc.guidance.guides import TextGuide
 from dreampgc.guidance.schedule import Schedule
 from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.pipeline import build_stage
@@ -125,7 +126,8 @@ def test_twenty_training_steps(priors: dict[str, DiffusionPrior], tmp_path: Path
     config = load_config(options={**SMALL, **small, **options})
     stage = build_stage(config, priors[family])
     run, state = create_run(config, tmp_path / "run"), stage.state
-    assert stage.guidance.perp_neg == config.guidance.perp_neg
+    assert isinstance(stage.guidance.guide, TextGuide)
+    assert stage.guidance.guide.perp_neg == config.guidance.perp_neg
     before = state.field.encoding.table.detach().clone()
     with run.active(), Loop(run, config.loop, Console(quiet=True), save=state.save, load=state.load) as loop:
         stage.train(loop)
@@ -145,12 +147,13 @@ def test_text_encoders_leave_the_memory_and_come_back(directories: dict[str, Pat
     assert len(encoders) == (2 if family == "sdxl" else 1)
     fresh = prior.encode_text(["a dog"])
     views = fixed_views([0, 100])
-    sds = ScoreDistillation(prior, "a car", schedule=Schedule(9), generator=torch.Generator().manual_seed(0))
+    guide = TextGuide(prior, "a car")
+    sds = ScoreDistillation(guide, schedule=Schedule(9), generator=torch.Generator().manual_seed(0))
     assert not any(reference() for reference in encoders)
     sds.image_gradient(torch.rand(2, 3, 16, 16), views, 0)
-    again = ScoreDistillation(prior, "a car", schedule=Schedule(9), generator=torch.Generator())
+    again = TextGuide(prior, "a car")
     assert prior.text.encoders == ()  # texts once computed need no encoder
-    assert torch.equal(again._condition(views).tokens, sds._condition(views).tokens)
+    assert torch.equal(again.condition(views).tokens, guide.condition(views).tokens)
     prior.encode_text(["a cat"])
     assert len(prior.text.encoders) == len(encoders)
     prior.text._known.clear()
@@ -163,7 +166,7 @@ def test_each_view_phrase_is_encoded_once(directories: dict[str, Path], monkeypa
     embed = prior.text._embed
     monkeypatch.setattr(prior.text, "_embed", lambda texts: (seen.extend(texts), embed(texts))[1])
     for _ in range(2):
-        ScoreDistillation(prior, "a car", schedule=Schedule(9), generator=torch.Generator())
+        TextGuide(prior, "a car")
     assert seen == ["a car, front view", "a car, side view", "a car, back view", "a car, overhead view", ""]
 
 
