@@ -6,7 +6,8 @@ pinned memory it is only queued. On a CPU nothing of this matters, and everythin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -17,6 +18,50 @@ def upload(x: Tensor, device: torch.device | str) -> Tensor:
     if x.is_cuda or torch.device(device).type != "cuda":
         return x.to(device)
     return x.pin_memory().to(device, non_blocking=True)
+
+
+def draw(make: Callable[[], Tensor], device: torch.device | str) -> Tensor:
+    """What ``make()`` gives on the host, random numbers above all, on ``device``.
+
+    In what is recorded to be replayed (`Tape`) the answer is a place, into which each replay brings new ones.
+    """
+    return upload(make(), device) if _tape is None else _tape.note(make, device)
+
+
+class Tape:
+    """What a recorded piece of work asked the host for: the same is asked again, in the same order, at each replay."""
+
+    def __init__(self) -> None:
+        self._notes: list[tuple[Callable[[], Tensor], Tensor]] = []
+        self._first: list[Tensor] = []
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """`draw` notes here what it is asked for."""
+        global _tape
+        assert _tape is None, "one recording at a time"
+        _tape = self
+        try:
+            yield
+        finally:
+            _tape = None
+
+    def note(self, make: Callable[[], Tensor], device: torch.device | str) -> Tensor:
+        """Ask for the first time; the numbers come to the place that is returned with the first `refill`."""
+        value = make()
+        place = torch.empty_like(value, device=device)
+        self._notes.append((make, place))
+        self._first.append(value)
+        return place
+
+    def refill(self) -> None:
+        """Bring the numbers of the next replay."""
+        values, self._first = self._first or [make() for make, _ in self._notes], []
+        for (_, place), value in zip(self._notes, values, strict=True):
+            place.copy_(value.pin_memory() if place.is_cuda else value, non_blocking=True)
+
+
+_tape: Tape | None = None
 
 
 class Download:

@@ -92,7 +92,7 @@ class OccupancyGrid(nn.Module):
         own = torch.Generator(device).manual_seed(seed)
         chosen = (torch.rand(count, generator=own, device=device) < share) | self.occupied.view(-1)
         ends = chosen.cumsum(0, dtype=torch.int32)
-        cells = places(ends, rooms.reserve("cells", count, ends[-1]))
+        cells = places(ends, rooms.reserve("cells", count, ends[-1], of_views=False))
         return cells, torch.rand(len(cells), 3, generator=own, device=device)
 
     def _refresh(self) -> None:
@@ -186,7 +186,7 @@ def _march_into_room(
     distances, seen = _visible(origins, directions, grid, step, interval, math.ceil(2 * 3**0.5 / step) + 1)
     seen &= (interval[1] > interval[0])[:, None]
     ends = seen.view(-1).cumsum(0, dtype=torch.int32)
-    size = rooms.reserve("samples", len(ends), ends[-1], rooms.scale)
+    size = rooms.reserve("samples", len(ends), ends[-1])
     place = places(ends, size)
     valid, place = place < len(ends), place.clamp(max=len(ends) - 1)
     rays = torch.where(valid, place // seen.shape[1], len(origins) - 1)

@@ -51,10 +51,11 @@ def _grouped_into_room(
 
     A group is a run of visible samples with one key; ``ends`` is the running count of visible samples.
     """
-    lately = torch.where(visible, keys, -1).cummax(0).values  # the key of the last visible sample so far
+    last = torch.searchsorted(ends, ends)  # of the visible samples so far
+    lately = torch.where(ends > 0, keys[last], -1)
     starts = visible & (keys != torch.cat([lately.new_full((1,), -1), lately[:-1]]))
     groups = starts.cumsum(0, dtype=torch.int32)
-    size = rooms.reserve("normals", rays * _PLACES, groups[-1], rooms.scale)
+    size = rooms.reserve("normals", rays * _PLACES, groups[-1])
     first = places(groups, size + 1).clamp_(max=len(keys) - 1)
     # The number of each group's first visible sample, counted from 1; those after the last group are padding.
     first_count = torch.where(torch.arange(size + 1, device=keys.device) < groups[-1], ends[first], ends[-1] + 1)

@@ -24,7 +24,7 @@ from dreampgc.render.normals import visible_normals
 from dreampgc.render.room import Rooms
 from dreampgc.render.shading import Shading, needs_normals, shade
 from dreampgc.render.volume import over_background, sample_weights
-from dreampgc.transfer import upload
+from dreampgc.transfer import draw
 from dreampgc.types import RadianceField, RenderOutput
 
 
@@ -140,7 +140,7 @@ def _bundle(
         lights=light[:, None, None, :].expand(*shape, 3).reshape(count, 3),
         ambient=ambient[:, None, None].expand(shape).reshape(count, 1),
         background=drop.movedim(1, -1).reshape(count, -1),
-        jitter=None if generator is None else upload(torch.rand(count, generator=generator), device),
+        jitter=None if generator is None else draw(lambda: torch.rand(count, generator=generator), device),
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreampgc.cameras import Views
-from dreampgc.transfer import upload
+from dreampgc.transfer import draw
 
 Shading = Literal["albedo", "lambertian", "textureless", "normals"]
 
@@ -62,5 +62,5 @@ def shade(albedo: Tensor, normals: Tensor, light: Tensor, ambient: Tensor, shadi
 def sample_lights(views: Views, generator: torch.Generator, spread: float = 0.4) -> Tensor:
     """Random unit directions ``[B,3]`` towards a light near each camera, off its axis by about ``spread`` radians."""
     towards_camera = -views.axes()[2]
-    noise = upload(torch.randn(len(views), 3, generator=generator), towards_camera.device)
+    noise = draw(lambda: torch.randn(len(views), 3, generator=generator), towards_camera.device)
     return functional.normalize(towards_camera + spread * noise, dim=-1)
