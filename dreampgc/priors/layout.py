@@ -80,14 +80,19 @@ def parts_of(directory: Path) -> tuple[str, ...]:
     return PARTS + SECOND_ENCODER if second else PARTS
 
 
-def defects(directory: Path) -> list[str]:
-    """What files a model directory lacks, a sentence a part; empty where all parts are there."""
+def home_of(part: str, directory: Path, vae: Path | None) -> Path:
+    """The model directory that a part is read from: a model may use the VAE of another one, ``vae``."""
+    return vae if part == "vae" and vae is not None else directory
+
+
+def defects(directory: Path, vae: Path | None = None) -> list[str]:
+    """What files a model lacks, a sentence a part; empty where all parts are there. See `home_of` for ``vae``."""
     if not any((directory / part).exists() for part in PARTS):
         return [f"it has none of the folders {', '.join(PARTS)}"]
     found = []
     for part in parts_of(directory):
         try:
-            check_files(directory, part)
+            check_files(home_of(part, directory, vae), part)
         except PartError as error:
             found.append(str(error))
     return found
