@@ -29,12 +29,14 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object per event on
 
 
 def family(prior: str, device: str) -> Family:
-    """Which presets a prior wants; small priors carry a vocabulary."""
+    """Which presets a prior wants."""
+    from dreampgc.priors import catalog, layout
+
     if prior == "auto":
         import torch
 
         return "full" if device != "cpu" and torch.cuda.is_available() else "mini"
-    return "mini" if prior == "mini" or (Path(prior) / "vocabulary.json").is_file() else "full"
+    return "mini" if prior in catalog.EMBEDDED else layout.family_of(Path(prior))
 
 
 def require_positive(**numbers: float | None) -> None:
