@@ -45,6 +45,17 @@ def distortion(output: RenderOutput) -> Tensor:
     return (2 * weights * before + weights.square() * (step / 3)).sum() / output.opacity.numel()
 
 
+def normal_smoothness(output: RenderOutput) -> Tensor:
+    """How much the normals of neighbouring pixels differ: their `total_variation`, silhouettes included.
+
+    Raises:
+        ValueError: ``output`` was rendered without normals.
+    """
+    if output.normals is None:
+        raise ValueError("normal_smoothness needs a render with normals: shade it, or pass normals=True")
+    return total_variation(output.normals)
+
+
 def total_variation(values: Tensor, dimensions: int = 2) -> Tensor:
     """Mean squared difference of neighbours along the last ``dimensions`` axes, summed over the axes.
 

@@ -43,7 +43,7 @@ def load_field(run: Run, config: RunConfig, step: int | None, console: Console) 
     Raises:
         InputError: the run has no such checkpoint or no field at all, or the checkpoint is damaged.
     """
-    if config.task != "text":
+    if config.task == "image2d":
         raise InputError(f"{run.path} has no mesh: its task is {config.task}, one image without a field")
     tensors = _tensors(run, step, console)
     device = resolve_device(config.device)

@@ -158,6 +158,21 @@ def resolve(name: str, device: str = "cpu") -> PriorSource:
     return PriorSource(name, next(filter(None, map(_cached, repositories)), None) or _from_hub(name, repositories))
 
 
+def resolve_views(name: str, device: str = "cpu") -> PriorSource:
+    """`resolve` for a prior that is shown pictures: ``auto`` is ``zero123-xl`` on CUDA and ``mini-zero123`` elsewhere.
+
+    Raises:
+        InputError: also for a prior of texts.
+        MissingError: as `resolve` does.
+    """
+    if name == "auto":
+        name = "zero123-xl" if device.startswith("cuda") else "mini-zero123"
+    source = resolve(name, device)
+    if not is_of_views(source.directory):
+        raise InputError(f"the prior {source.name} is told a text and takes no picture: give a Zero123")
+    return source
+
+
 def pull(name: str, output: Path | None = None) -> Path:
     """Fetch a prior of `KNOWN` or a hub id, into the hub's cache or the folder ``output``; returns the directory.
 
