@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "dreampgc"
 FLOORS = [
     ["types", "errors", "console", "files", "transfer"],
     ["ops", "cameras", "config", "world"],
-    ["priors", "field", "render", "losses", "optimizers", "mesh", "images", "checkpoint", "runs", "metrics"],
+    ["priors", "field", "render", "losses", "optimizers", "mesh", "images", "photos", "checkpoint", "runs", "metrics"],
     ["guidance"],
     ["stages"],
     ["pipeline", "exporting", "trained", "doctor", "comparison", "live"],
