@@ -15,6 +15,7 @@ from dreampgc.guidance.guides import Guide
 from dreampgc.guidance.propagation import METHODS, Propagated, propagate
 from dreampgc.guidance.schedule import Schedule, Weighting, weight
 from dreampgc.ops.reference import Norm, gradient_statistics
+from dreampgc.priors.base import LatentPrior
 from dreampgc.transfer import upload
 
 
@@ -97,6 +98,11 @@ class ScoreDistillation:
         """What is to be logged of the last call; nothing before the first."""
         return self.last.metrics if self.last is not None else {}
 
+    @property
+    def priors(self) -> tuple[LatentPrior, ...]:
+        """The models that are asked."""
+        return (self.prior,)
+
     def spare(self) -> str | None:
         """Need less memory from now on, if there is a way: what it is."""
         self.last = None
@@ -139,6 +145,11 @@ class Blend:
         named = [(name, part.metrics) for name, (_, part) in self.parts.items()]
         plain = dict(named[0][1]) if named else {}
         return plain | {f"{name}_{key}": value for name, found in named[1:] for key, value in found.items()}
+
+    @property
+    def priors(self) -> tuple[LatentPrior, ...]:
+        """The models that are asked."""
+        return tuple(part.prior for _, part in self.parts.values())
 
     def spare(self) -> str | None:
         """See `ScoreDistillation.spare`; all of them at once."""

@@ -21,7 +21,7 @@ from dreampgc.guidance.propagation import METHODS, no_encoder
 from dreampgc.guidance.sds import Blend, ScoreDistillation
 from dreampgc.images import to_frames
 from dreampgc.optimizers import decay_rates
-from dreampgc.priors.base import Prior
+from dreampgc.priors.base import LatentPrior
 from dreampgc.render import OccupancyGrid, Rooms, Shading, render, render_image, sample_lights
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.memory import MemoryLadder
@@ -75,7 +75,7 @@ class NerfStage:
     def __init__(
         self,
         config: RunConfig,
-        prior: Prior,
+        prior: LatentPrior,
         guidance: ScoreDistillation | Blend,
         state: NerfState,
         rooms: Rooms | None = None,
@@ -143,9 +143,14 @@ class NerfStage:
         views = sample_views(
             cameras.batch, self.state.generator, elevation=cameras.elevation, distance=cameras.distance, fov=cameras.fov
         )
+        views = self._turned(views, step)
         if self.rooms is not None:
             self.rooms.scale = views.magnification()
         return views.to(self.device)
+
+    def _turned(self, views: Views, step: int) -> Views:
+        """``views`` (on the CPU) as they are: the whole circle is open from the first step on."""
+        return views
 
     def _render(self, views: Views, step: int) -> RenderOutput:
         """A training view: random background, shading and light, at the step's resolution."""
