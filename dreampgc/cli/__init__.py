@@ -7,11 +7,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from pathlib import Path
+from collections.abc import Sequence
 from types import FrameType
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -26,7 +24,7 @@ from dreampgc.cli.study import study
 from dreampgc.cli.text import text
 from dreampgc.cli.view import view
 from dreampgc.console import Console, age, lenient_streams
-from dreampgc.errors import DreamError, InputError, Interrupted
+from dreampgc.errors import DreamError, Interrupted
 
 app = typer.Typer(
     name="dreampgc",
