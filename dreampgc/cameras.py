@@ -55,6 +55,17 @@ class Views:
         right = torch.stack([azimuth.cos(), torch.zeros_like(azimuth), -azimuth.sin()], dim=-1)
         return right, torch.linalg.cross(right, forward), forward
 
+    def project(self, points: Tensor) -> Tensor:
+        """Where each camera sees ``points`` ``[N,3]`` in front of it: ``[B,N,2]``, rightwards and downwards.
+
+        A square picture reaches from -1 to 1.
+        """
+        right, up, forward = self.axes()
+        offsets = points[None] - self.positions()[:, None]
+        across, down, depth = (offsets @ torch.stack([right, -up, forward], dim=-1)).unbind(-1)
+        tangent = torch.tan(torch.deg2rad(self.fov) / 2)[:, None]
+        return torch.stack([across, down], dim=-1) / (tangent * depth)[..., None]
+
     def rays(self, height: int, width: int) -> Rays:
         """Rays through the pixel centres, origins and directions ``[B,H,W,3]``; row 0 is the top of the image."""
         right, up, forward = self.axes()

@@ -99,8 +99,9 @@ def _accelerators() -> Iterator[Finding]:
 
 def _priors() -> Iterator[Finding]:
     for name, prior in catalog.KNOWN.items():
-        place = catalog.installed(name)
-        yield Finding("prior", name, "ready" if place else "missing", str(place) if place else prior.description)
+        source = catalog.installed(name)
+        note = str(source.directory) if source else prior.description
+        yield Finding("prior", name, "ready" if source else "missing", note)
 
 
 def _codecs() -> Iterator[Finding]:

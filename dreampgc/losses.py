@@ -1,9 +1,10 @@
-"""Regularisers: small pure functions of what a render saw, each a 0-d tensor to be weighted and added."""
+"""Small pure functions of what a render saw, or of that and what it should have seen: 0-d tensors to be added."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dreampgc.ops.segments import sum_before
 from dreampgc.types import RenderOutput
@@ -45,6 +46,17 @@ def distortion(output: RenderOutput) -> Tensor:
     return (2 * weights * before + weights.square() * (step / 3)).sum() / output.opacity.numel()
 
 
+def normal_smoothness(output: RenderOutput) -> Tensor:
+    """How much the normals of neighbouring pixels differ: their `total_variation`, silhouettes included.
+
+    Raises:
+        ValueError: ``output`` was rendered without normals.
+    """
+    if output.normals is None:
+        raise ValueError("normal_smoothness needs a render with normals: shade it, or pass normals=True")
+    return total_variation(output.normals)
+
+
 def total_variation(values: Tensor, dimensions: int = 2) -> Tensor:
     """Mean squared difference of neighbours along the last ``dimensions`` axes, summed over the axes.
 
@@ -52,3 +64,20 @@ def total_variation(values: Tensor, dimensions: int = 2) -> Tensor:
     """
     differences = [values.diff(dim=axis).square().mean() for axis in range(-dimensions, 0)]
     return torch.stack(differences).sum()
+
+
+def depth_disagreement(depth: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """``1 - correlation`` of two depths: 0 where they agree up to scale and shift. All ``[B,1,H,W]``.
+
+    ``weight`` says which pixels count. Without any, and where a depth is flat, it is 1.
+    """
+    share = weight / weight.sum().clamp_min(1e-6)
+    x, y = (values - (share * values).sum() for values in (depth, truth))
+    variances = (share * x.square()).sum() * (share * y.square()).sum()
+    return 1 - (share * x * y).sum() * torch.rsqrt(variances + 1e-12)
+
+
+def normal_disagreement(normals: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Mean of ``1 - cosine`` between two fields of vectors ``[B,3,H,W]``; ``weight`` ``[B,1,H,W]``: what counts."""
+    cosine = functional.cosine_similarity(normals, truth, dim=1, eps=1e-6)[:, None]
+    return (weight * (1 - cosine)).sum() / weight.sum().clamp_min(1e-6)

@@ -1,61 +1,61 @@
-"""The composition root: builds every object from a configuration, and runs the stages one after the other."""
+"""The composition root: priors, pictures and stages brought together as a configuration says, from start to mesh."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
-
+from dreampgc import references
+from dreampgc.building import Stage, build_image2d_stage, build_image_stage, build_text_stage, speed_up
 from dreampgc.cameras import Views
 from dreampgc.config import RunConfig
 from dreampgc.console import Console
-from dreampgc.errors import InputError
 from dreampgc.exporting import mesh_of, save_turntable
-from dreampgc.guidance.guides import TextGuide
-from dreampgc.guidance.schedule import Schedule
-from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.images import Frame, save_image
 from dreampgc.mesh.export import check_formats, export_mesh
-from dreampgc.optimizers import make_optimizer
-from dreampgc.priors.accelerate import Acceleration, accelerate, acceleration_of
-from dreampgc.priors.base import Prior
-from dreampgc.priors.catalog import resolve
-from dreampgc.render import Rooms
+from dreampgc.priors.catalog import EMBEDDED, PriorSource, resolve, resolve_views
 from dreampgc.runs import Run, create_run
-from dreampgc.stages import image2d
 from dreampgc.stages.image2d import Image2dStage
 from dreampgc.stages.loop import Loop
-from dreampgc.stages.nerf import NerfStage, NerfState, renders_latents
-from dreampgc.trained import build_modules, config_of, load_field, resolve_device
+from dreampgc.stages.nerf import NerfStage
+from dreampgc.stages.posing import placed_pictures
+from dreampgc.trained import config_of, load_field, resolve_device
 
 #: ``(views, height, width) -> [B,H,W,3]`` uint8: a field as it is now.
 Look = Callable[[Views, int, int], Frame]
 #: Is told after each step how to look at the field and how many steps are done; cannot change what comes out.
 Watch = Callable[[Look, int], None]
+#: Seconds by the name of what took them.
+Timings = dict[str, float]
 
 
 def create(config: RunConfig, output: Path | None, console: Console, watch: Watch | None = None) -> Path:
     """Make a run folder, train, and export mesh and turntable; returns the folder.
 
     Raises:
-        InputError: the prompt, the device, a mesh format or the output folder cannot be used; no folder is left
-            behind.
-        MissingError: the prior's weights are not to be had.
+        InputError: the prompt, a picture, the device, a mesh format or the output folder cannot be used; no folder is
+            left behind.
+        MissingError: a prior's weights are not to be had.
     """
     check_formats(config.mesh.formats)
     device = resolve_device(config.device)
-    source = resolve(config.prior, device)
-    source.check_prompt(config.prompt)
-    source.check_prompt(config.negative_prompt)
-    if config.prior == "auto" and source.name == "mini":
-        console.info("no CUDA device: using the embedded prior `mini` (see `dreampgc priors list`)")
-    run = create_run(config, output, prior=source.name, device=device)
+    source, second = _source(config, device), _second_source(config, device)
+    if (text := second if config.task == "image" else source) is not None:
+        text.check_prompt(config.prompt)
+        text.check_prompt(config.negative_prompt)
+    photos = references.cut_out(config.image, config.seed) if config.task == "image" else []
+    if config.prior == "auto" and source.name in EMBEDDED:
+        console.info(f"no CUDA device: using the embedded prior `{source.name}` (see `dreampgc priors list`)")
+    named = {"text_prior": second.name} if second is not None else {}
+    run = create_run(config, output, prior=source.name, device=device, **named)
+    if photos:
+        references.keep(photos, config.image, run.path)
     console.info(f"run folder: {run.path}")
-    train(run, config, lambda: source.load(device), console, watch=watch)
+    train(run, config, _loader(config, source, device), console, watch=watch)
     return run.path
 
 
@@ -70,71 +70,14 @@ def resume(path: Path, console: Console, steps: int | None = None, watch: Watch 
     if steps is not None:
         config = config.model_copy(update={"loop": config.loop.model_copy(update={"steps": steps})})
     device = resolve_device(config.device)
-    source = resolve(config.prior, device)
-    train(run, config, lambda: source.load(device), console, watch=watch)
+    train(run, config, _loader(config, _source(config, device), device), console, watch=watch)
     return path
-
-
-def build_stage(config: RunConfig, prior: Prior) -> NerfStage:
-    """The text-to-3D stage with fresh weights, everything random drawn from the configuration's seed.
-
-    Raises:
-        InputError: the method needs a linear map that the prior does not have.
-    """
-    if renders_latents(config) and prior.linear_rgb_to_latent is None:
-        raise InputError(f"the method 'latent' needs a fitted linear map, which the prior {prior.name} does not have")
-    generator = torch.Generator().manual_seed(config.seed)
-    torch.manual_seed(config.seed)  # the initial weights
-    modules = build_modules(config, prior.device)
-    fast = _acceleration(config, prior) != "off"
-    field, background, grid = modules["field"], modules["background"], modules["grid"]
-    guidance = _guidance(config, prior, generator)
-    others = [field.network, field.head, *([background] if config.render.background == "learned" else [])]
-    settings = config.optimizer.model_dump(exclude={"final_rate"})
-    optimizer = make_optimizer(field.encoding, others, **settings, fused=fast)
-    state = NerfState(field, background, grid, optimizer, generator)
-    return NerfStage(config, prior, guidance, state, Rooms() if fast else None)
-
-
-def build_image_stage(config: RunConfig, prior: Prior) -> Image2dStage:
-    """The stage that trains one image, everything random drawn from the configuration's seed."""
-    generator = torch.Generator().manual_seed(config.seed)
-    state = image2d.make_state(config, prior, generator, fused=_acceleration(config, prior) != "off")
-    return Image2dStage(config, prior, _guidance(config, prior, generator), state)
-
-
-def speed_up(stage: NerfStage | Image2dStage, say: Callable[[str], None]) -> None:
-    """Let the stage's networks run as fast as its configuration allows on its device; ``say`` hears of fallbacks."""
-    kind = _acceleration(stage.config, stage.prior)
-    accelerate(stage.prior, kind, say)
-    if kind == "compiled" and isinstance(stage, NerfStage):
-        stage.state.field.encoding.compile_kernels(say)
-
-
-def _acceleration(config: RunConfig, prior: Prior) -> Acceleration:
-    return acceleration_of(prior, config.loop.acceleration, hasty=config.preset == "draft")
-
-
-def _guidance(config: RunConfig, prior: Prior, generator: torch.Generator) -> ScoreDistillation:
-    schedule = config.guidance.model_dump(include={"t_min", "t_max", "anneal", "t_end"})
-    guide = TextGuide(
-        prior,
-        config.prompt,
-        negative_prompt=config.negative_prompt,
-        **config.guidance.model_dump(include={"scale", "perp_neg"}),
-    )
-    return ScoreDistillation(
-        guide,
-        schedule=Schedule(config.loop.steps, **schedule),
-        generator=generator,
-        **config.guidance.model_dump(include={"method", "clip", "norm", "weighting"}),
-    )
 
 
 def train(
     run: Run,
     config: RunConfig,
-    load: Callable[[], Prior],
+    load: Callable[[], Any],
     console: Console,
     *,
     watch: Watch | None = None,
@@ -142,16 +85,13 @@ def train(
 ) -> None:
     """Train (from the last checkpoint if there is one), then write what the run is for.
 
-    ``load`` gives the prior; ``watch`` looks at the field, if there is one; ``label`` names the run where its
-    progress is reported.
+    ``load`` gives the prior (of views, for an image run); ``watch`` looks at the field, if there is one; ``label``
+    names the run where its progress is reported.
     """
-    timings: dict[str, float] = {}
+    timings: Timings = {}
     with run.active():
         run.update(steps=config.loop.steps)
-        with _timed(timings, "load"):
-            prior = load()
-            stage = build_stage(config, prior) if config.task == "text" else build_image_stage(config, prior)
-            speed_up(stage, console.info)
+        stage = _stage(run, config, load, console, timings)
         state = stage.state
         with Loop(
             run,
@@ -160,7 +100,7 @@ def train(
             save=state.save,
             load=state.load,
             preview=stage.preview,
-            gradient=stage.gradient_picture,
+            gradient=stage.gradient_picture if stage.guidance.priors else None,
             watch=partial(watch, stage.look) if watch is not None and isinstance(stage, NerfStage) else None,
             label=label,
         ) as loop:
@@ -173,7 +113,40 @@ def train(
         run.update(timings={name: round(seconds, 2) for name, seconds in timings.items()}, peak_memory=_peak_memory())
 
 
-def _write_mesh(run: Run, config: RunConfig, timings: MutableMapping[str, float], console: Console) -> None:
+def _stage(run: Run, config: RunConfig, load: Callable[[], Any], console: Console, timings: Timings) -> Stage:
+    """The stage that the configuration asks for, ready to be trained."""
+    with _timed(timings, "load"):
+        prior = load()
+    if config.task == "image":
+        with _timed(timings, "pictures"):
+            pictures = placed_pictures(run, config, prior, console)
+        text = _second_source(config, str(prior.device))
+        with _timed(timings, "load"):
+            stage = build_image_stage(config, prior, pictures, text and text.load(str(prior.device)))
+    else:
+        with _timed(timings, "load"):
+            stage = build_text_stage(config, prior) if config.task == "text" else build_image2d_stage(config, prior)
+    speed_up(stage, console.info)
+    return stage
+
+
+def _source(config: RunConfig, device: str) -> PriorSource:
+    """The prior that guides the run: one of views where there is a picture."""
+    return resolve_views(config.prior, device) if config.task == "image" else resolve(config.prior, device)
+
+
+def _second_source(config: RunConfig, device: str) -> PriorSource | None:
+    """The prior that is told the prompt of an image run, beside that of views; None where there is no prompt."""
+    wanted = config.task == "image" and config.prompt and config.image.text > 0
+    return resolve(config.image.text_prior, device) if wanted else None
+
+
+def _loader(config: RunConfig, source: PriorSource, device: str) -> Callable[[], Any]:
+    """What reads the weights of the prior that guides the run."""
+    return partial(source.load_views if config.task == "image" else source.load, device)
+
+
+def _write_mesh(run: Run, config: RunConfig, timings: Timings, console: Console) -> None:
     """Mesh and turntable of the newest checkpoint, into the run folder."""
     with _timed(timings, "mesh"):
         mesh = mesh_of(load_field(run, config, None, console), config)
@@ -184,10 +157,10 @@ def _write_mesh(run: Run, config: RunConfig, timings: MutableMapping[str, float]
 
 
 @contextmanager
-def _timed(timings: MutableMapping[str, float], name: str) -> Iterator[None]:
+def _timed(timings: Timings, name: str) -> Iterator[None]:
     began = time.monotonic()
     yield
-    timings[name] = time.monotonic() - began
+    timings[name] = timings.get(name, 0.0) + time.monotonic() - began
 
 
 def _peak_memory() -> int:

@@ -180,12 +180,12 @@ def create_run(config: RunConfig, output: Path | None = None, **fields: Any) -> 
         DreamError: the disk is full.
     """
     now = datetime.now(UTC)
-    path = _claim(output) if output is not None else fresh_folder(config.prompt, now)
+    path = _claim(output) if output is not None else fresh_folder(config.title, now)
     run = Run(path)
     record = {
         "format": FORMAT,
         "task": config.task,
-        "prompt": config.prompt,
+        "prompt": config.title,
         "prior": config.prior,
         "seed": config.seed,
         "steps": config.loop.steps,

@@ -43,7 +43,7 @@ def load_field(run: Run, config: RunConfig, step: int | None, console: Console) 
     Raises:
         InputError: the run has no such checkpoint or no field at all, or the checkpoint is damaged.
     """
-    if config.task != "text":
+    if config.task == "image2d":
         raise InputError(f"{run.path} has no mesh: its task is {config.task}, one image without a field")
     tensors = _tensors(run, step, console)
     device = resolve_device(config.device)
@@ -55,9 +55,15 @@ def load_field(run: Run, config: RunConfig, step: int | None, console: Console) 
 
 
 def config_of(run: Run) -> RunConfig:
-    """The run's configuration, with the prior that ``auto`` meant where the run was started."""
-    config = run.config
-    return config.model_copy(update={"prior": run.record["prior"]}) if config.prior == "auto" else config
+    """The run's configuration, with the priors that ``auto`` meant where the run was started."""
+    config, record = run.config, run.record
+    if config.prior == "auto":
+        config = config.model_copy(update={"prior": record["prior"]})
+    if config.image.text_prior == "auto" and "text_prior" in record:
+        config = config.model_copy(
+            update={"image": config.image.model_copy(update={"text_prior": record["text_prior"]})}
+        )
+    return config
 
 
 def resolve_device(name: str) -> str:

@@ -33,9 +33,9 @@ from random_priors import make_prior
 from step_timing import COUNTED, PROFILED, Clock, TimedLoop
 from torch.utils.flop_counter import FlopCounterMode
 
+from dreampgc.building import build_text_stage, speed_up
 from dreampgc.config import RunConfig, load_config
 from dreampgc.console import Console
-from dreampgc.pipeline import build_stage, speed_up
 from dreampgc.priors.catalog import resolve
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.networks import Networks
@@ -109,7 +109,7 @@ def measure(case: str, way: str, prior: DiffusionPrior, asked: argparse.Namespac
         gc.collect()  # the way before may have left recordings in cycles
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    stage = build_stage(config, prior)
+    stage = build_text_stage(config, prior)
     speed_up(stage, partial(print, "  ", flush=True))
     state = stage.state
     with tempfile.TemporaryDirectory() as folder:

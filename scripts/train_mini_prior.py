@@ -6,16 +6,15 @@
 
 Interrupted, it goes on where its last checkpoint (in ``--work``) was. Everything is drawn from ``--seed``. On several
 GPUs, ``--only data-0`` and ``--only data-1`` render the halves of the pictures side by side, and after ``--only vae``
-UNets of several sizes (``--channels``) can be trained at once.
+UNets of several sizes (``--channels``) can be trained at once. With ``--vae`` a finished VAE is taken as it is, and
+with ``--work``, ``--views``, ``--distance`` and ``--fov`` of ``train_mini_zero123.py`` the pictures that it made.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -24,24 +23,18 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from mini_prior.autoencoder import encode_dataset, held_out_psnr, make_autoencoder, train_autoencoder  # noqa: E402
 from mini_prior.captions import Captions  # noqa: E402
-from mini_prior.data import Dataset, render_dataset  # noqa: E402
+from mini_prior.data import Dataset  # noqa: E402
 from mini_prior.denoiser import Denoiser, held_out_loss, train_denoiser  # noqa: E402
 from mini_prior.export import export_prior, fit_map, sample_sheet, save_grid, write_card  # noqa: E402
+from mini_prior.session import HALVES, Session, make_parser  # noqa: E402
 from mini_prior.tokenizer import make_tokenizer  # noqa: E402
-from mini_prior.training import Trainer  # noqa: E402
 
 
 def parse_arguments() -> argparse.Namespace:
     """The recipe's numbers; the defaults made the weights that dreampgc ships."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("build/mini"), help="where the finished prior goes")
-    parser.add_argument("--work", type=Path, default=Path("build/mini-work"), help="checkpoints to resume from")
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that every part runs")
-    parser.add_argument("--only", choices=("data-0", "data-1", "vae"), help="stop after this part")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--images", type=int, default=160_000)
-    parser.add_argument("--shapes", type=int, default=120, help="different shapes of each class")
+    parser = make_parser(__doc__, output="build/mini")
+    parser.add_argument("--only", choices=(*HALVES, "vae"), help="stop after this part")
+    parser.add_argument("--vae", type=Path, metavar="DIR", help="a finished prior whose VAE to take, not to train one")
     parser.add_argument("--vae-steps", type=int, default=11_000)
     parser.add_argument("--vae-batch", type=int, default=64)
     parser.add_argument("--vae-rate", type=float, default=1e-3)
@@ -49,8 +42,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--unet-batch", type=int, default=512)
     parser.add_argument("--unet-rate", type=float, default=8e-4)
     parser.add_argument("--channels", type=int, nargs=3, default=(96, 128, 176), help="of the UNet's three levels")
-    parser.add_argument("--save-every", type=int, default=1000)
-    parser.add_argument("--sample-steps", type=int, default=30, help="DDIM steps of the model card's samples")
     arguments = parser.parse_args()
     if arguments.smoke:
         small = {"size": 32, "images": 2, "shapes": 1, "vae_steps": 2, "vae_batch": 2, "unet_steps": 1, "unet_batch": 2}
@@ -58,57 +49,40 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def pictures(arguments: argparse.Namespace, name: str, device: str) -> Dataset:
-    """A half of the training pictures (``data-0``, ``data-1``) or ``held-out`` ones; from the work folder if there."""
-    path = arguments.work / f"{name}.pt"
-    if not path.exists():
-        held_out, number = name == "held-out", ("data-0", "data-1", "held-out").index(name)
-        count = min(512, arguments.images) if held_out else -(-arguments.images // 2)
-        shapes = min(4, arguments.shapes) if held_out else arguments.shapes
-        seed = 1000 * (arguments.seed + 1) + number
-        render_dataset(count, arguments.size, device, seed=seed, held_out=held_out, shapes=shapes).save(path)
-    return Dataset.load(path, device)
-
-
 def main() -> None:
     """Run the four parts."""
     arguments = parse_arguments()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(arguments.seed)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    started = time.time()
+    session = Session(arguments)
+    device, say = session.device, session.say
 
-    def say(part: str, **figures: float | int) -> None:
-        print(json.dumps({"part": part, "seconds": round(time.time() - started, 1), **figures}), flush=True)
-
-    halves = [name for name in ("data-0", "data-1") if arguments.only in (None, "vae", name)]
-    data = Dataset.joined([pictures(arguments, name, device) for name in halves])
+    halves = [name for name in HALVES if arguments.only in (None, "vae", name)]
+    data = Dataset.joined([session.pictures(name) for name in halves])
     say("data", images=len(data))
     if arguments.only in halves:
         return
-    held_out = pictures(arguments, "held-out", device)
+    held_out = session.pictures("held-out")
 
-    def trainer(name: str, steps: int, rate: float) -> Trainer:
-        save_every = arguments.save_every
-        return Trainer(name, arguments.work, steps, rate, device, arguments.seed, save_every=save_every)
-
-    vae = make_autoencoder(arguments.size).to(device, memory_format=torch.channels_last)
-    train_autoencoder(vae, data, trainer("vae", arguments.vae_steps, arguments.vae_rate), batch=arguments.vae_batch)
+    if arguments.vae:
+        vae = session.finished_vae(arguments.vae)
+    else:
+        vae = make_autoencoder(arguments.size).to(device, memory_format=torch.channels_last)
+        steps = session.trainer("vae", arguments.vae_steps, arguments.vae_rate)
+        train_autoencoder(vae, data, steps, batch=arguments.vae_batch)
     psnr, rebuilt = held_out_psnr(vae, held_out)
     say("vae", held_out_psnr=round(psnr, 2))
     if arguments.only == "vae":
         return
     latents = encode_dataset(vae, data, torch.Generator(device).manual_seed(arguments.seed))
-    scaling = 1 / latents.float().std().item()
-    vae.register_to_config(scaling_factor=round(scaling, 5))
+    if not arguments.vae:
+        vae.register_to_config(scaling_factor=round(1 / latents.float().std().item(), 5))
+    scaling = vae.config["scaling_factor"]
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = make_tokenizer(Path(folder))
         model = Denoiser(tokenizer, arguments.size // 8, tuple(arguments.channels)).to(device)
         model.unet.to(memory_format=torch.channels_last)
         captions = Captions(tokenizer, data)
         name = "-".join(["unet", *map(str, arguments.channels)])
-        steps = trainer(name, arguments.unet_steps, arguments.unet_rate)
+        steps = session.trainer(name, arguments.unet_steps, arguments.unet_rate)
         train_denoiser(model, captions, (latents * scaling).half(), steps, batch=arguments.unet_batch)
         unseen = encode_dataset(vae, held_out, torch.Generator(device).manual_seed(arguments.seed))
         loss = held_out_loss(model, Captions(tokenizer, held_out), (unseen * scaling).half())
@@ -126,10 +100,10 @@ def main() -> None:
         "UNet_parameters": sum(p.numel() for p in model.unet.parameters()),
         "text_encoder_parameters": sum(p.numel() for p in model.text_encoder.parameters()),
         "training_pictures": len(data),
-        "VAE_steps": arguments.vae_steps,
+        "VAE_steps": 0 if arguments.vae else arguments.vae_steps,
         "UNet_steps": arguments.unet_steps,
-        "seconds": round(time.time() - started),
-        "device": torch.cuda.get_device_name() if device == "cuda" else "CPU",
+        "seconds": round(session.seconds),
+        "device": session.device_name,
     }
     write_card(arguments.output, figures, data)
     say("done")

@@ -18,10 +18,10 @@ PACKAGE = Path(__file__).parent.parent / "dreampgc"
 FLOORS = [
     ["types", "errors", "console", "files", "transfer"],
     ["ops", "cameras", "config", "world"],
-    ["priors", "field", "render", "losses", "optimizers", "mesh", "images", "checkpoint", "runs", "metrics"],
-    ["guidance"],
+    ["priors", "field", "render", "losses", "optimizers", "mesh", "images", "photos", "checkpoint", "runs", "metrics"],
+    ["guidance", "references"],
     ["stages"],
-    ["pipeline", "exporting", "trained", "doctor", "comparison", "live"],
+    ["pipeline", "building", "exporting", "trained", "doctor", "comparison", "live"],
     ["cli", "__main__", "viewer"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -32,6 +32,8 @@ ALLOWED = {
     ("cli", "viewer"),
     ("files", "errors"),
     ("exporting", "trained"),
+    ("building", "trained"),
+    ("pipeline", "building"),
     ("pipeline", "exporting"),
     ("pipeline", "trained"),
     ("comparison", "pipeline"),

@@ -212,7 +212,7 @@ def test_bad_comparisons_are_one_sentence_and_exit_code_2(
     ("line", "says"),
     [
         (["text", ""], "prompt"),
-        (["text"], "prompt is missing"),
+        (["text"], "the prompt is empty"),
         (["text", "a car", "--clip", "0"], "guidance.clip"),
         (["text", "a car", "--clip", "-1"], "guidance.clip"),
         (["text", "a car", "--clip", "nan"], "guidance.clip"),

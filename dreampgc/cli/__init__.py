@@ -7,46 +7,32 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from pathlib import Path
+from collections.abc import Sequence
 from types import FrameType
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from dreampgc import __version__
 from dreampgc.cli.compare import compare
 from dreampgc.cli.export import export
-from dreampgc.cli.options import (
-    Assignments,
-    Device,
-    Json,
-    Preset,
-    Prior,
-    Quiet,
-    Seed,
-    Steps,
-    family,
-    require_positive,
-)
+from dreampgc.cli.image import image
+from dreampgc.cli.options import Json, Quiet
 from dreampgc.cli.priors import app as priors_app
 from dreampgc.cli.render import render
 from dreampgc.cli.study import study
+from dreampgc.cli.text import text
 from dreampgc.cli.view import view
 from dreampgc.console import Console, age, lenient_streams
-from dreampgc.errors import DreamError, InputError, Interrupted
+from dreampgc.errors import DreamError, Interrupted
 
 app = typer.Typer(
     name="dreampgc",
-    help="Text to 3D by score distillation with pixel-wise gradient clipping.",
+    help="Text and pictures to 3D by score distillation with pixel-wise gradient clipping.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(priors_app, name="priors")
-
-
-Method = Literal["latent", "vae", "linear", "pngd", "pgc-v", "pgc-n"]
 
 
 def _version(wanted: bool) -> None:
@@ -61,63 +47,11 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Text to 3D by score distillation with pixel-wise gradient clipping."""
+    """Text and pictures to 3D by score distillation with pixel-wise gradient clipping."""
 
 
-@app.command()
-def text(
-    prompt: Annotated[str | None, typer.Argument(help='What to make, such as "a wooden car".')] = None,
-    prior: Prior = None,
-    method: Annotated[Method | None, typer.Option(help="How the gradient reaches the image.")] = None,
-    clip: Annotated[float | None, typer.Option(help="Threshold of the pixel-wise clipping.")] = None,
-    preset: Preset = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    device: Device = None,
-    output: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder itself.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Configuration to start from.")] = None,
-    assignments: Assignments = None,
-    live: Annotated[bool, typer.Option("--live", help="Show the field in a browser while it trains.")] = False,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
-    """Make a 3D object from a text: trains a field, then writes mesh.glb and turntable.webp."""
-    from dreampgc.config import load_config
-    from dreampgc.live import live_view, require_viser
-    from dreampgc.runs import open_run
-
-    console = Console(quiet=quiet, json=json)
-    options: dict[str, object] = {
-        "prompt": prompt,
-        "prior": prior,
-        "guidance.method": method,
-        "guidance.clip": clip,
-        "preset": preset,
-        "seed": seed,
-        "device": device,
-    }
-    if live:
-        require_viser()
-    if resume is not None:
-        _require_alone({**options, "output": output, "config": config, "set": assignments})
-        require_positive(steps=steps)
-        path = open_run(resume).path
-        from dreampgc import pipeline  # seconds of imports: bad input is answered before
-
-        with live_view(console) if live else nullcontext() as watch:
-            run = pipeline.resume(path, console, steps, watch)
-    else:
-        options["loop.steps"] = steps
-        resolved = load_config(file=config, assignments=assignments or (), options=options, family=family)
-        from dreampgc import pipeline
-
-        with live_view(console) if live else nullcontext() as watch:
-            run = pipeline.create(resolved, output, console, watch)
-    console.info(f"done: see {run}")
-    console.event("done", run=run)
-
-
+app.command()(text)
+app.command()(image)
 app.command()(compare)
 app.command()(export)
 app.command()(render)
@@ -197,10 +131,3 @@ def _failure(error: Exception) -> tuple[str, int]:
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     """Leave in good order on SIGTERM, as Python does on SIGINT by itself."""
     raise Interrupted("terminated", 128 + number)
-
-
-def _require_alone(options: Mapping[str, object]) -> None:
-    """Refuse options that a resumed run cannot change."""
-    if given := [key.rpartition(".")[2] for key, value in options.items() if value]:
-        names = " and ".join(given)
-        raise InputError(f"--resume takes the run's own configuration, only --steps may change: leave out {names}")

@@ -32,9 +32,8 @@ def list_priors(
 
     console = Console(json=json)
     if not vocabulary:
-        states = {name: "ready" if catalog.installed(name) else "to be downloaded" for name in catalog.KNOWN}
         rows = [
-            (name, states[name], f"{prior.gigabytes:g} GB", prior.licence, prior.description)
+            (name, _state(name), f"{prior.gigabytes:g} GB", prior.licence, prior.description)
             for name, prior in catalog.KNOWN.items()
         ]
         console.table("prior", ("name", "state", "size", "licence", "description"), rows)
@@ -43,6 +42,15 @@ def list_priors(
         console.table("word", ("kind", "word"), rows)
     else:
         raise MissingError("this installation lacks the mini prior: reinstall dreampgc")
+
+
+def _state(name: str) -> str:
+    """Of a known prior."""
+    from dreampgc.priors import catalog
+
+    if catalog.installed(name):
+        return "ready"
+    return "missing" if name in catalog.EMBEDDED else "to be downloaded"
 
 
 @app.command("pull")
@@ -73,15 +81,19 @@ def check_prior(
     """Read a model directory part by part: what it is, and whether each part is right."""
     from dreampgc.priors import catalog
 
-    path = Path(directory).expanduser()
-    if directory in catalog.KNOWN and not (path := catalog.installed(directory)):
-        raise MissingError(f"{directory} is not on this machine: get it with `dreampgc priors pull {directory}`")
+    path, vae = Path(directory).expanduser(), None
+    if directory in catalog.KNOWN:
+        if not (source := catalog.installed(directory)):
+            embedded = directory in catalog.EMBEDDED
+            way = "reinstall dreampgc" if embedded else f"get it with `dreampgc priors pull {directory}`"
+            raise MissingError(f"{directory} is not on this machine: {way}")
+        path, vae = source.directory, source.vae
     if not path.is_dir():
         raise InputError(f"there is no directory {path}")
     from dreampgc.priors.checking import examine  # seconds of imports: bad input is answered before
 
     console = Console(json=json)
-    found = examine(path)
+    found = examine(path, vae)
     console.info(f"{path}: {found.summary}")
     console.event("model", directory=path, summary=found.summary)
     rows = [(verdict.part, "right" if verdict.right else "wrong", verdict.note) for verdict in found.verdicts]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Preset = Literal["draft", "standard", "high"]
 Family = Literal["mini", "full"]
-Task = Literal["text", "image2d"]
+Task = Literal["text", "image", "image2d"]
 
 #: For Stable Diffusion's size, after stable-dreamfusion and DreamFusion; never run with real weights here.
 _FULL: dict[str, Any] = {
@@ -84,9 +84,37 @@ _IMAGE2D_STEPS: dict[tuple[Preset, Family], int] = {
 }
 
 
+#: What the task image changes on top: views are those of cameras like the picture's, and its colours hold the light.
+_IMAGE: dict[str, Any] = {
+    "guidance.scale": 3.0,
+    "cameras.distance": (2.4, 2.4),
+    "cameras.fov": (45.0, 45.0),
+    "render.albedo_share": 1.0,
+    "render.textureless_share": 0.0,
+}
+#: After threestudio's zero123.yaml; never run with real weights here.
+_IMAGE_FULL: dict[str, Any] = {
+    "guidance.t_min": 0.2,
+    "guidance.t_max": 0.85,
+    "guidance.anneal": 0.5,
+    "guidance.t_end": 0.5,
+    "cameras.batch": 4,
+    "cameras.elevation": (-10.0, 60.0),
+    "regularisers.normal_smoothness": 500.0,
+    "image.unit": 1.6,  # its objects fill [-0.5, 0.5], ours [-0.8, 0.8]
+    "image.text_scale": 100.0,
+    "loop.checkpoint_every": 200,
+    "loop.preview_every": 100,
+}
+_IMAGE_STEPS: dict[Preset, int] = {"draft": 600, "standard": 1200, "high": 2400}
+
+
 def preset_values(task: Task, preset: Preset, family: Family) -> dict[str, Any]:
     """Dotted keys and values of a preset: what differs from the defaults for this task and family of priors."""
     values = PRESETS[preset, family]
-    if task == "text":
-        return values
-    return {**values, **_IMAGE2D, "loop.steps": _IMAGE2D_STEPS[preset, family]}
+    if task == "image":
+        full = {**_IMAGE_FULL, "loop.steps": _IMAGE_STEPS[preset]} if family == "full" else {}
+        return {**values, **_IMAGE, **full}
+    if task == "image2d":
+        return {**values, **_IMAGE2D, "loop.steps": _IMAGE2D_STEPS[preset, family]}
+    return values

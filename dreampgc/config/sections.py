@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -12,6 +13,8 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -26,8 +29,6 @@ def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
 
 def _prompt(text: str) -> str:
     text = " ".join(text.split())
-    if not text:
-        raise ValueError("the prompt is empty")
     if not text.isprintable():
         raise ValueError("the prompt holds characters that are not text")
     return text
@@ -36,6 +37,7 @@ def _prompt(text: str) -> str:
 Share = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=1, le=4096)]
 Elevation = Annotated[float, Field(ge=-90, le=90)]
+Azimuth = Annotated[float, Field(ge=-360, le=360)]
 Angle = Annotated[float, Field(gt=0, lt=180)]
 ElevationRange = Annotated[tuple[Elevation, Elevation], AfterValidator(_ascending)]
 DistanceRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
@@ -147,6 +149,7 @@ class RegularisersConfig(Section):
     sparsity: NonNegativeFloat = 0.0
     orientation: NonNegativeFloat = 0.0
     distortion: NonNegativeFloat = 0.0
+    normal_smoothness: NonNegativeFloat = 0.0
     total_variation: NonNegativeFloat = 0.0
 
 
@@ -191,12 +194,62 @@ class MeshConfig(Section):
         return self
 
 
+class ImageConfig(Section):
+    """An object from pictures: where they are, what they were taken from, and how much they weigh."""
+
+    #: The picture, taken from azimuth 0; the run keeps what was cut out of it, and needs the file no more.
+    file: str = ""
+    #: More pictures of the same object: file, azimuth and elevation in degrees.
+    views: tuple[tuple[Annotated[str, Field(min_length=1)], Azimuth, Elevation], ...] = ()
+    #: From where the first picture was taken, in degrees above the horizon; auto asks the prior.
+    elevation: Literal["auto"] | Elevation = "auto"
+    #: Of all pictures: distance in world units, vertical field of view in degrees.
+    distance: Annotated[float, Field(gt=1.8, le=20)] = 2.4
+    fov: Angle = 45.0
+    #: How the object is told from what is behind it, and whether it is centred and scaled to fill the square.
+    background: Literal["auto", "alpha", "grabcut", "rembg"] = "auto"
+    framing: Literal["fit", "keep"] = "fit"
+    #: The share of the square that stays free beside the object.
+    margin: Annotated[float, Field(ge=0, lt=0.9)] = 0.2
+    #: Pixels along each side of what was cut out.
+    size: Annotated[int, Field(ge=32, le=2048)] = 512
+    #: What else is known of the first picture, of its size and framing: the distance of each pixel (gray, the
+    #: lighter the farther, whatever the scale), and its normals (colours, as seen from the camera: x to the right, y
+    #: up, z towards the camera).
+    depth_file: str = ""
+    normals_file: str = ""
+    #: Weights of what a picture shows against a guidance gradient of weight 1. 1 pulls a pixel whose colour is wrong
+    #: by 0.05 as hard as the threshold 0.1 lets the prior pull it, at any resolution.
+    rgb: NonNegativeFloat = 4.0
+    mask: NonNegativeFloat = 2.0
+    depth: NonNegativeFloat = 0.02
+    normals: NonNegativeFloat = 0.02
+    #: Weights of the guidance by views and, where there is a prompt, by text; 0: that prior is not asked.
+    guidance: NonNegativeFloat = 1.0
+    text: NonNegativeFloat = 0.3
+    #: The prior and the guidance scale of the prompt.
+    text_prior: Annotated[str, Field(min_length=1)] = "auto"
+    text_scale: NonNegativeFloat = 5.0
+    #: World units in the unit of length of the prior of views.
+    unit: PositiveFloat = 1.0
+    #: Views are at most so many degrees of azimuth away from a picture's at first, and anywhere after that share
+    #: of the run.
+    azimuth_start: Annotated[float, Field(gt=0, le=180)] = 45.0
+    azimuth_ramp: Share = 0.3
+
+    @model_validator(mode="after")
+    def _check(self) -> ImageConfig:
+        if self.framing == "fit" and (self.depth_file or self.normals_file):
+            raise ValueError("depth_file and normals_file are not cropped with the picture: set framing to keep")
+        return self
+
+
 class RunConfig(Section):
     """The whole configuration of one run."""
 
-    #: text: a 3D object; image2d: one image, without a field (the paper's Fig. 2).
+    #: text or image: a 3D object; image2d: one image, without a field (the paper's Fig. 2).
     task: Task = "text"
-    prompt: Annotated[str, AfterValidator(_prompt)]
+    prompt: Annotated[str, AfterValidator(_prompt)] = ""
     negative_prompt: str = ""
     prior: Annotated[str, Field(min_length=1)] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -210,3 +263,24 @@ class RunConfig(Section):
     regularisers: RegularisersConfig = RegularisersConfig()
     loop: LoopConfig = LoopConfig()
     mesh: MeshConfig = MeshConfig()
+    image: ImageConfig = ImageConfig()
+
+    @field_validator("prompt")
+    @classmethod
+    def _check_prompt(cls, prompt: str, info: ValidationInfo) -> str:
+        if not prompt and info.data.get("task") != "image":
+            raise ValueError("the prompt is empty")
+        return prompt
+
+    @field_validator("guidance")
+    @classmethod
+    def _check_method(cls, guidance: GuidanceConfig, info: ValidationInfo) -> GuidanceConfig:
+        if guidance.method == "latent" and info.data.get("task") == "image":
+            raise ValueError("the method latent has no colours to compare with a picture's")
+        return guidance
+
+    @property
+    def title(self) -> str:
+        """What lists call the run: its prompt, or the name of its picture and the prompt if there is one."""
+        parts = (PurePath(self.image.file).name, self.prompt) if self.task == "image" else (self.prompt,)
+        return ", ".join(filter(None, parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,7 @@ from dreampgc.guidance.guides import Guide
 from dreampgc.guidance.propagation import METHODS, Propagated, propagate
 from dreampgc.guidance.schedule import Schedule, Weighting, weight
 from dreampgc.ops.reference import Norm, gradient_statistics
+from dreampgc.priors.base import LatentPrior
 from dreampgc.transfer import upload
 
 
@@ -91,6 +93,21 @@ class ScoreDistillation:
         self.last = Record(timesteps, gradient, self.clip, self.norm)
         return gradient.image
 
+    @property
+    def metrics(self) -> dict[str, Tensor]:
+        """What is to be logged of the last call; nothing before the first."""
+        return self.last.metrics if self.last is not None else {}
+
+    @property
+    def priors(self) -> tuple[LatentPrior, ...]:
+        """The models that are asked."""
+        return (self.prior,)
+
+    def spare(self) -> str | None:
+        """Need less memory from now on, if there is a way: what it is."""
+        self.last = None
+        return "the prior looks at one view at a time and computes twice" if self.prior.save_memory() else None
+
     @torch.no_grad()
     def latent_gradient(self, latents: Tensor, timesteps: Tensor, views: Views) -> Tensor:
         """``g_z = w(t) (eps_hat - eps)`` for latents ``[B,4,s,s]``, time steps ``[B]``, ``B`` views (Eq. 1)."""
@@ -99,3 +116,41 @@ class ScoreDistillation:
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         w = weight(self.prior.alphas_cumprod, timesteps, self.weighting).view(-1, 1, 1, 1)
         return w * (self.guide.noise(noisy, timesteps, views) - noise)
+
+
+class Blend:
+    """Several score distillations of the same views at once: ``parts`` are their names and weights.
+
+    It is used as one of them is. None at all is a gradient of zero, and nobody is asked.
+    """
+
+    def __init__(self, parts: Mapping[str, tuple[float, ScoreDistillation]]) -> None:
+        self.parts = dict(parts)
+
+    @property
+    def last(self) -> Record | None:
+        """What the first of them saw."""
+        return next((part.last for _, part in self.parts.values()), None)
+
+    def image_gradient(self, image: Tensor, views: Views, step: int) -> Tensor:
+        """The weighted sum of their gradients: see `ScoreDistillation.image_gradient`."""
+        gradient = torch.zeros_like(image, dtype=torch.float32)
+        for share, part in self.parts.values():
+            gradient += share * part.image_gradient(image, views, step)
+        return gradient
+
+    @property
+    def metrics(self) -> dict[str, Tensor]:
+        """What is to be logged of the last call: of the first of them under plain names, of others ``NAME_t`` etc."""
+        named = [(name, part.metrics) for name, (_, part) in self.parts.items()]
+        plain = dict(named[0][1]) if named else {}
+        return plain | {f"{name}_{key}": value for name, found in named[1:] for key, value in found.items()}
+
+    @property
+    def priors(self) -> tuple[LatentPrior, ...]:
+        """The models that are asked."""
+        return tuple(part.prior for _, part in self.parts.values())
+
+    def spare(self) -> str | None:
+        """See `ScoreDistillation.spare`; all of them at once."""
+        return next(filter(None, [part.spare() for _, part in self.parts.values()]), None)

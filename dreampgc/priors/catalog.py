@@ -11,24 +11,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreampgc.errors import InputError, MissingError
-from dreampgc.priors.layout import PartError, choose_files, defects, is_of_views
+from dreampgc.priors.layout import PartError, choose_files, defects, family_of, is_of_views
 from dreampgc.priors.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import torch
 
+    from dreampgc.config.presets import Family
     from dreampgc.priors.diffusion import DiffusionPrior
     from dreampgc.priors.zero123 import Zero123Prior
 
+#: The embedded priors; mini-zero123 has no VAE of its own, but works in the latents of mini.
 MINI_DIRECTORY = Path(__file__).parent / "mini"
+MINI_ZERO123_DIRECTORY = Path(__file__).parent / "mini_zero123"
+EMBEDDED = ("mini", "mini-zero123")
 
 
 @dataclass(frozen=True)
 class PriorSource:
-    """A prior whose files are on this machine: ``family`` is ``mini`` or ``full`` (it selects the preset)."""
+    """A prior whose files are on this machine: ``family`` is ``mini`` or ``full`` (it selects the preset).
+
+    ``vae`` is the directory of the model whose VAE it uses, or None where it has one of its own.
+    """
 
     name: str
     directory: Path
+    vae: Path | None = None
 
     @property
     def vocabulary(self) -> Vocabulary | None:
@@ -36,9 +44,14 @@ class PriorSource:
         return Vocabulary.load(self.directory)
 
     @property
-    def family(self) -> str:
-        """``mini`` for a prior with a closed vocabulary, else ``full``."""
-        return "full" if self.vocabulary is None else "mini"
+    def family(self) -> Family:
+        """See `dreampgc.priors.layout.family_of`."""
+        return family_of(self.directory)
+
+    @property
+    def defects(self) -> list[str]:
+        """What files it lacks, a sentence a part."""
+        return defects(self.directory, self.vae)
 
     def check_prompt(self, prompt: str) -> None:
         """Refuse words that the prior was never taught, or any that is shown pictures. Raises InputError."""
@@ -57,7 +70,7 @@ class PriorSource:
         """Read the weights of a prior of views. Raises InputError for damaged files, and for a prior of texts."""
         from dreampgc.priors.zero123 import Zero123Prior
 
-        return Zero123Prior.load(self.directory, device, dtype, self.name)
+        return Zero123Prior.load(self.directory, device, dtype, self.name, vae=self.vae)
 
     def _refuse_views(self) -> None:
         if is_of_views(self.directory):
@@ -66,7 +79,7 @@ class PriorSource:
 
 @dataclass(frozen=True)
 class KnownPrior:
-    """A prior with a short name: the hub repositories to look in, in order; none for the embedded one.
+    """A prior with a short name: the hub repositories to look in, in order; none for the embedded ones.
 
     ``gigabytes`` is what the files take that `pull` fetches: half precision, one set of weights a part.
     """
@@ -79,6 +92,9 @@ class KnownPrior:
 
 KNOWN: dict[str, KnownPrior] = {
     "mini": KnownPrior("small, embedded, closed vocabulary, 128 px: for CPUs and first tries", "Apache-2.0", 0.03),
+    "mini-zero123": KnownPrior(
+        "small, embedded, views of a picture instead of text, 128 px: for CPUs and first tries", "Apache-2.0", 0.014
+    ),
     "sd21": KnownPrior(
         "Stable Diffusion 2.1-base, free text, 512 px: for CUDA",
         "CreativeML Open RAIL++-M",
@@ -129,16 +145,32 @@ def resolve(name: str, device: str = "cpu") -> PriorSource:
     """
     if name == "auto":
         name = "sd21" if device.startswith("cuda") else "mini"
-    if name == "mini":
-        if found := defects(MINI_DIRECTORY):
-            raise MissingError(f"this installation lacks the mini prior ({'; '.join(found)}): reinstall dreampgc")
-        return PriorSource("mini", MINI_DIRECTORY)
+    if name in EMBEDDED:
+        source = _embedded(name)
+        if found := source.defects:
+            raise MissingError(f"this installation lacks the {name} prior ({'; '.join(found)}): reinstall dreampgc")
+        return source
     if name not in KNOWN and name and (directory := Path(name).expanduser()).is_dir():
         if found := defects(directory):
             raise InputError(f"{directory} is not a model in diffusers layout: {'; '.join(found)}")
         return PriorSource(directory.resolve().name, directory)
     repositories = _repositories(name)
     return PriorSource(name, next(filter(None, map(_cached, repositories)), None) or _from_hub(name, repositories))
+
+
+def resolve_views(name: str, device: str = "cpu") -> PriorSource:
+    """`resolve` for a prior that is shown pictures: ``auto`` is ``zero123-xl`` on CUDA and ``mini-zero123`` elsewhere.
+
+    Raises:
+        InputError: also for a prior of texts.
+        MissingError: as `resolve` does.
+    """
+    if name == "auto":
+        name = "zero123-xl" if device.startswith("cuda") else "mini-zero123"
+    source = resolve(name, device)
+    if not is_of_views(source.directory):
+        raise InputError(f"the prior {source.name} is told a text and takes no picture: give a Zero123")
+    return source
 
 
 def pull(name: str, output: Path | None = None) -> Path:
@@ -150,16 +182,25 @@ def pull(name: str, output: Path | None = None) -> Path:
         InputError: nothing of that name.
         MissingError: it cannot be had.
     """
-    if name == "mini":
+    if name in EMBEDDED:
         return resolve(name).directory
     return _from_hub(name, _repositories(name), output)
 
 
-def installed(name: str) -> Path | None:
-    """The directory of a known prior that is complete on this machine, without asking the network; else None."""
+def installed(name: str) -> PriorSource | None:
+    """A known prior that is complete on this machine, without asking the network; else None."""
+    if name in EMBEDDED:
+        source = _embedded(name)
+        return None if source.defects else source
+    directory = next(filter(None, map(_cached, KNOWN[name].repositories)), None)
+    return PriorSource(name, directory) if directory else None
+
+
+def _embedded(name: str) -> PriorSource:
+    """Where a prior of `EMBEDDED` is, whether complete or not."""
     if name == "mini":
-        return None if defects(MINI_DIRECTORY) else MINI_DIRECTORY
-    return next(filter(None, map(_cached, KNOWN[name].repositories)), None)
+        return PriorSource(name, MINI_DIRECTORY)
+    return PriorSource(name, MINI_ZERO123_DIRECTORY, vae=MINI_DIRECTORY)
 
 
 def _repositories(name: str) -> tuple[str, ...]:
@@ -202,10 +243,11 @@ def _from_hub(name: str, repositories: tuple[str, ...], output: Path | None = No
         if isinstance(result, Path):
             return result
         failures.append(f"{repository}: {result}")
+    embedded = "mini-zero123" if "zero123" in name else "mini"
     raise MissingError(
         f"the weights of {name} are not on this machine and could not be downloaded ({'; '.join(failures)}). "
         f"Get them where there is a network with `dreampgc priors pull {name}` (with `--output DIR` into a folder "
-        "to carry here and to give as `--prior DIR`), or use the embedded prior with `--prior mini`."
+        f"to carry here and to give as `--prior DIR`), or use the embedded prior with `--prior {embedded}`."
     )
 
 

@@ -41,8 +41,10 @@ class Examination:
         return [verdict for verdict in self.verdicts if not verdict.right]
 
 
-def examine(directory: Path) -> Examination:
+def examine(directory: Path, vae: Path | None = None) -> Examination:
     """Read every part as a run would, one at a time, and compare what they say of one another.
+
+    ``vae`` is the model whose VAE this one uses, where it has none of its own.
 
     Raises:
         InputError: there is no such directory.
@@ -50,7 +52,8 @@ def examine(directory: Path) -> Examination:
     if not directory.is_dir():
         raise InputError(f"there is no directory {directory}")
     facts: dict[str, Any] = {}
-    found = {part: _examine_part(directory, part, facts) for part in layout.parts_of(directory)}
+    homes = {part: layout.home_of(part, directory, vae) for part in layout.parts_of(directory)}
+    found = {part: _examine_part(home, part, facts) for part, home in homes.items()}
     compare = view_misfits if layout.is_of_views(directory) else misfits
     for part, sentence in compare(facts).items():
         if found[part].right:

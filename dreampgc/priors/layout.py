@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dreampgc.errors import InputError
+
+if TYPE_CHECKING:
+    from dreampgc.config.presets import Family
 
 #: The parts that every model has, then those of SDXL's second text encoder.
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -39,6 +42,8 @@ _CONFIGS: dict[str, tuple[tuple[str, ...], ...]] = {
     **dict.fromkeys(("tokenizer", "tokenizer_2"), (("tokenizer.json",), ("vocab.json", "merges.txt"))),
     **dict.fromkeys(STEMS, (("config.json",),)),
 }
+#: A prior of views whose latents have no more pixels a side than this is small: 128 pixels a side as a picture.
+_SMALL_SIDE = 16
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
@@ -69,6 +74,19 @@ def is_of_views(directory: Path) -> bool:
     return directory.is_dir() and shows_views(path.name for path in directory.iterdir())
 
 
+def family_of(directory: Path) -> Family:
+    """``mini`` for a prior made for CPUs: one with a closed vocabulary, or one of small views; else ``full``."""
+    if (directory / "vocabulary.json").is_file():
+        return "mini"
+    if not is_of_views(directory):
+        return "full"
+    try:
+        side = read_config(directory, "unet").get("sample_size")
+    except PartError:  # whoever loads it will be told
+        return "full"
+    return "mini" if isinstance(side, int) and side <= _SMALL_SIDE else "full"
+
+
 def parts_of(directory: Path) -> tuple[str, ...]:
     """The parts that this model needs, by what its UNet and its folders say."""
     if is_of_views(directory):
@@ -80,14 +98,19 @@ def parts_of(directory: Path) -> tuple[str, ...]:
     return PARTS + SECOND_ENCODER if second else PARTS
 
 
-def defects(directory: Path) -> list[str]:
-    """What files a model directory lacks, a sentence a part; empty where all parts are there."""
+def home_of(part: str, directory: Path, vae: Path | None) -> Path:
+    """The model directory that a part is read from: a model may use the VAE of another one, ``vae``."""
+    return vae if part == "vae" and vae is not None else directory
+
+
+def defects(directory: Path, vae: Path | None = None) -> list[str]:
+    """What files a model lacks, a sentence a part; empty where all parts are there. See `home_of` for ``vae``."""
     if not any((directory / part).exists() for part in PARTS):
         return [f"it has none of the folders {', '.join(PARTS)}"]
     found = []
     for part in parts_of(directory):
         try:
-            check_files(directory, part)
+            check_files(home_of(part, directory, vae), part)
         except PartError as error:
             found.append(str(error))
     return found

@@ -51,8 +51,9 @@ class Zero123Prior(LatentDiffusion):
         dtype: torch.dtype | None = None,
         name: str | None = None,
         kind: Kind | None = None,
+        vae: Path | None = None,
     ) -> Zero123Prior:
-        """Load a directory in diffusers layout (`dreampgc.priors.layout`).
+        """Load a directory in diffusers layout (`dreampgc.priors.layout`), with the VAE of the model ``vae`` if given.
 
         ``dtype`` is that of the arithmetic: by default float32 on the CPU and float16 elsewhere. ``name`` defaults
         to the directory's. The files of both kinds look alike, so where ``kind`` is not given, a name with
@@ -64,9 +65,10 @@ class Zero123Prior(LatentDiffusion):
         dtype = dtype or default_dtype(device)
         name = name or directory.resolve().name
         try:
-            for part in layout.VIEW_PARTS:
-                layout.check_files(directory, part)  # a missing part is an answer before gigabytes are read
-            parts = {part: read_part(directory, part, dtype) for part in layout.VIEW_PARTS}
+            homes = {part: layout.home_of(part, directory, vae) for part in layout.VIEW_PARTS}
+            for part, home in homes.items():
+                layout.check_files(home, part)  # a missing part is an answer before gigabytes are read
+            parts = {part: read_part(home, part, dtype) for part, home in homes.items()}
             _check_fit(parts)
         except layout.PartError as error:
             raise InputError(f"{directory} is not a Zero123 model in diffusers layout: {error}") from error
@@ -80,7 +82,7 @@ class Zero123Prior(LatentDiffusion):
             image_encoder=models["image_encoder"],
             projection=models["clip_camera_projection"],
             processor=parts["feature_extractor"],
-            linear_rgb_to_latent=linear_map(directory, models["vae"].config, device),
+            linear_rgb_to_latent=linear_map(homes["vae"], models["vae"].config, device),
         )
 
     @torch.no_grad()

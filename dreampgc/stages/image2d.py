@@ -63,7 +63,7 @@ class Image2dStage:
     def train(self, loop: Loop) -> None:
         """The loop: learning rate and a step, in as much memory as there is."""
         total = self.config.loop.steps
-        memory = MemoryLadder([self._spare_prior], self.state.generator, self.state.optimizer)
+        memory = MemoryLadder([self.guidance.spare], self.state.generator, self.state.optimizer)
         view = fixed_views([AZIMUTH]).to(self.prior.device)
         for step in loop.steps(loop.resume(), total):
             decay_rates(self.state.optimizer, self.config.optimizer.final_rate ** (step / total))
@@ -81,12 +81,7 @@ class Image2dStage:
         loop.apply(self.state.optimizer, loss, [image])
         if not self.latent:
             image.data.clamp_(0, 1)
-        assert self.guidance.last is not None, "logged after a step"
-        loop.log(step, {"loss": loss.detach(), **self.guidance.last.metrics})
-
-    def _spare_prior(self) -> str | None:
-        self.guidance.last = None
-        return "the prior computes twice what it kept" if self.prior.save_memory() else None
+        loop.log(step, {"loss": loss.detach(), **self.guidance.metrics})
 
     def preview(self, done: int) -> Frame:
         """The image as it is: ``[S,S,3]``."""

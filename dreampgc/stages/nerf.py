@@ -18,10 +18,10 @@ from dreampgc.config import RunConfig
 from dreampgc.field import Background, InstantNGP
 from dreampgc.guidance.pictures import draw_gradient
 from dreampgc.guidance.propagation import METHODS, no_encoder
-from dreampgc.guidance.sds import ScoreDistillation
+from dreampgc.guidance.sds import Blend, ScoreDistillation
 from dreampgc.images import to_frames
 from dreampgc.optimizers import decay_rates
-from dreampgc.priors.base import Prior
+from dreampgc.priors.base import LatentPrior
 from dreampgc.render import OccupancyGrid, Rooms, Shading, render, render_image, sample_lights
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.memory import MemoryLadder
@@ -75,8 +75,8 @@ class NerfStage:
     def __init__(
         self,
         config: RunConfig,
-        prior: Prior,
-        guidance: ScoreDistillation,
+        prior: LatentPrior,
+        guidance: ScoreDistillation | Blend,
         state: NerfState,
         rooms: Rooms | None = None,
     ) -> None:
@@ -89,7 +89,7 @@ class NerfStage:
     def train(self, loop: Loop) -> None:
         """The loop: occupancy, learning rates, and a step, in as much memory as there is."""
         state, total = self.state, self.config.loop.steps
-        memory = MemoryLadder([self._spare_prior, self._fewer_rays, self._smaller], state.generator, state.optimizer)
+        memory = MemoryLadder([self.guidance.spare, self._fewer_rays, self._smaller], state.generator, state.optimizer)
         parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
         for step in loop.steps(loop.resume(), total):
             if step % self.config.render.grid_every == 0:
@@ -104,14 +104,12 @@ class NerfStage:
 
     def _step(self, loop: Loop, step: int, parameters: list[Tensor]) -> None:
         """One step: views → image → shaped image gradient → loss → descent."""
-        views = self._sample_views()
+        views = self._sample_views(step)
         out = self._render(views, step)
         g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
         regularisers = self._regularisers(out, step)
         loss = (out.image * g_image).sum() / len(views) + sum(regularisers.values(), out.image.new_zeros(()))
-        if "whole" in out.extras:
-            loss = torch.where(out.extras["whole"], loss, torch.nan)  # what did not find room is skipped
-        loop.apply(self.state.optimizer, loss, parameters)
+        loop.apply(self.state.optimizer, whole(loss, out), parameters)
         loop.log(step, {"loss": loss.detach(), **self._metrics(out, regularisers)})
 
     def preview(self, done: int) -> NDArray[np.uint8]:
@@ -139,14 +137,20 @@ class NerfStage:
         assert last is not None, "a gradient is drawn after a step"
         return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
 
-    def _sample_views(self) -> Views:
+    def _sample_views(self, step: int) -> Views:
+        """Where this step looks from."""
         cameras = self.config.cameras
         views = sample_views(
             cameras.batch, self.state.generator, elevation=cameras.elevation, distance=cameras.distance, fov=cameras.fov
         )
+        views = self._turned(views, step)
         if self.rooms is not None:
             self.rooms.scale = views.magnification()
         return views.to(self.device)
+
+    def _turned(self, views: Views, step: int) -> Views:
+        """``views`` (on the CPU) as they are: the whole circle is open from the first step on."""
+        return views
 
     def _render(self, views: Views, step: int) -> RenderOutput:
         """A training view: random background, shading and light, at the step's resolution."""
@@ -157,22 +161,15 @@ class NerfStage:
         light = sample_lights(views, generator)
         frame = self._frame(views, size)
         frame["background"] = self._background(views, size)
-        return render(
-            self.state.field,
-            views,
-            self.state.grid,
-            **frame,
-            shading=shading,
-            light=light,
-            ambient=upload(ambient, self.device),
-            generator=generator,
-            rooms=self.rooms,
-            chunk=self._chunk,
-        )
+        frame["normals"] = self.config.regularisers.normal_smoothness > 0
+        frame |= {"shading": shading, "light": light, "ambient": upload(ambient, self.device)}
+        return self._draw(views, self.rooms, **frame)
 
-    def _spare_prior(self) -> str | None:
-        self.guidance.last = None
-        return "the prior looks at one view at a time and computes twice" if self.prior.save_memory() else None
+    def _draw(self, views: Views, rooms: Rooms | None, **frame: Any) -> RenderOutput:
+        """The field, differentiable, in as much memory as there is; ``frame`` is more of what `render` takes."""
+        state = self.state
+        options = {"generator": state.generator, "rooms": rooms, "chunk": self._chunk}
+        return render(state.field, views, state.grid, **frame, **options)
 
     def _fewer_rays(self) -> str | None:
         if self._chunk == _FEWEST_RAYS:
@@ -229,6 +226,7 @@ class NerfStage:
             # A fog is allowed at first: matter must be able to move.
             "opacity_entropy": (weights.opacity_entropy * progress, losses.opacity_entropy),
             "sparsity": (weights.sparsity, losses.sparsity),
+            "normal_smoothness": (weights.normal_smoothness, losses.normal_smoothness),
             "orientation": (weights.orientation if "normals" in out.extras else 0.0, losses.orientation),
             "distortion": (weights.distortion * progress, losses.distortion),
         }
@@ -240,14 +238,20 @@ class NerfStage:
         return terms
 
     def _metrics(self, out: RenderOutput, regularisers: dict[str, Tensor]) -> dict[str, Any]:
-        last = self.guidance.last
-        assert last is not None, "logged after a step"
         return {
             "opacity": out.opacity.detach().mean(),
             "samples": out.extras["valid"].sum() if "valid" in out.extras else len(out.extras["rays"]),
             **{name: term.detach() for name, term in regularisers.items()},
-            **last.metrics,
+            **self.guidance.metrics,
         }
+
+
+def whole(loss: Tensor, *renders: RenderOutput) -> Tensor:
+    """``loss``, or no number where samples of the ``renders`` did not find room: then the step is skipped."""
+    for out in renders:
+        if "whole" in out.extras:
+            loss = torch.where(out.extras["whole"], loss, torch.nan)
+    return loss
 
 
 def renders_latents(config: RunConfig) -> bool:

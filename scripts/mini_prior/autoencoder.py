@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
@@ -65,20 +67,30 @@ def reconstruction_loss(rebuilt: Tensor, image: Tensor) -> Tensor:
     return error.abs().mean() + error.square().mean() + pooled + 0.5 * across
 
 
-@torch.no_grad()
-def encode_dataset(vae: AutoencoderKL, data: Dataset, generator: torch.Generator, batch: int = 512) -> Tensor:
+def encode_dataset(vae: AutoencoderKL, data: Dataset, generator: torch.Generator) -> Tensor:
     """Latents ``[2,N,4,s,s]`` float16 of every picture over two random backgrounds, before scaling."""
-    device = data.rgba.device
-    rounds = []
-    for _ in range(2):
-        parts = []
-        for start in range(0, len(data), batch):
-            index = torch.arange(start, min(start + batch, len(data)), device=device)
-            image = data.over(index, random_backgrounds(len(index), generator, device)) * 2 - 1
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                parts.append(vae.encode(image).latent_dist.mean.half())
-        rounds.append(torch.cat(parts))
-    return torch.stack(rounds)
+
+    def background(count: int) -> Tensor:
+        return random_backgrounds(count, generator, data.rgba.device)
+
+    return torch.stack([encode_over(vae, data, background) for _ in range(2)])
+
+
+def encode_over_white(vae: AutoencoderKL, data: Dataset) -> Tensor:
+    """Latents ``[N,4,s,s]`` float16 of every picture over white, before scaling."""
+    return encode_over(vae, data, lambda count: torch.ones(count, 3, device=data.rgba.device))
+
+
+@torch.no_grad()
+def encode_over(vae: AutoencoderKL, data: Dataset, background: Callable[[int], Tensor], batch: int = 512) -> Tensor:
+    """Latents ``[N,4,s,s]`` float16 of every picture, before scaling; ``background`` gives colours ``[count,3]``."""
+    device, parts = data.rgba.device, []
+    for start in range(0, len(data), batch):
+        index = torch.arange(start, min(start + batch, len(data)), device=device)
+        image = data.over(index, background(len(index))) * 2 - 1
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            parts.append(vae.encode(image).latent_dist.mean.half())
+    return torch.cat(parts)
 
 
 @torch.no_grad()

@@ -37,13 +37,16 @@ class Dataset:
     """``N`` pictures: ``rgba`` ``[N,4,S,S]`` uint8 (colour over black, mask), what they show and from where.
 
     ``objects`` ``[N,4]`` are class and attribute of the upper (or only) object, then of its base or `NONE`, as indices
-    into ``NAMES`` and ``ATTRIBUTES``; ``azimuth`` and ``elevation`` ``[N]`` are in degrees.
+    into ``NAMES`` and ``ATTRIBUTES``; ``azimuth`` and ``elevation`` ``[N]`` are in degrees, ``distance`` ``[N]`` in
+    world units. Each ``views`` pictures in a row are a group: one object, one paint and one light, from several sides.
     """
 
     rgba: Tensor
     objects: Tensor
     azimuth: Tensor
     elevation: Tensor
+    distance: Tensor
+    views: int = 1
 
     def __len__(self) -> int:
         return self.rgba.shape[0]
@@ -53,10 +56,16 @@ class Dataset:
         rgba = self.rgba[index].float() / 255
         return rgba[:, :3] + (1 - rgba[:, 3:]) * background[:, :, None, None]
 
+    def over_white(self, index: Tensor) -> Tensor:
+        """Pictures ``index`` over white as bytes, ``[n,3,S,S]`` uint8: exact, for no colour is above its mask."""
+        rgba = self.rgba[index]
+        return rgba[:, :3] + (255 - rgba[:, 3:])
+
     def save(self, path: Path) -> None:
-        """Write all tensors into one file, whole or not at all."""
+        """Write everything into one file, whole or not at all."""
         temporary = path.with_suffix(".tmp")
-        torch.save({f.name: getattr(self, f.name).cpu() for f in fields(self)}, temporary)
+        tensors = {name: tensor.cpu() for name, tensor in self._tensors().items()}
+        torch.save({**tensors, "views": self.views}, temporary)
         temporary.replace(path)
 
     @classmethod
@@ -66,8 +75,18 @@ class Dataset:
 
     @classmethod
     def joined(cls, parts: Sequence[Dataset]) -> Dataset:
-        """All pictures of some data sets."""
-        return cls(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+        """All pictures of some data sets, whose groups are of one size.
+
+        Raises:
+            ValueError: they are not.
+        """
+        if len({part.views for part in parts}) != 1:
+            raise ValueError(f"groups of {' and '.join(str(part.views) for part in parts)} views do not join")
+        tensors = [part._tensors() for part in parts]
+        return cls(**{name: torch.cat([each[name] for each in tensors]) for name in tensors[0]}, views=parts[0].views)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "views"}
 
 
 def random_backgrounds(count: int, generator: torch.Generator, device: torch.device | str) -> Tensor:
@@ -100,56 +119,74 @@ def draw_attributes(rng: random.Random, item: Item | Pair, *, held_out: bool) ->
 
 
 def render_dataset(
-    count: int, size: int, device: str, *, seed: int, held_out: bool = False, shapes: int = 300, chunk: int = 64
+    count: int,
+    size: int,
+    device: str,
+    *,
+    seed: int,
+    held_out: bool = False,
+    shapes: int = 300,
+    views: int = 1,
+    distance: tuple[float, float] = DISTANCE,
+    fov: tuple[float, float] = FOV,
+    chunk: int = 64,
 ) -> Dataset:
-    """Render ``count`` pictures of random objects from random views, a quarter of them pairs.
+    """Render ``count`` pictures of random objects from random cameras, a quarter of them pairs, in groups of ``views``.
 
     Training data has seeds below ``HELD_OUT_SEED`` and nothing that `Caption.held_out` names; with ``held_out``, seeds
-    above and anything. ``shapes`` is the number of different shapes of each class.
+    above and anything. ``shapes`` is the number of different shapes of each class; cameras are uniform in the ranges
+    ``distance`` (world units) and ``fov`` (degrees).
+
+    Raises:
+        ValueError: ``count`` is no multiple of ``views``.
     """
+    if count % views:
+        raise ValueError(f"{count} pictures are no whole groups of {views}")
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     items = draw_shapes(rng, shapes, first=HELD_OUT_SEED if held_out else 0, held_out=held_out)
-    shown = sorted(rng.randrange(len(items)) for _ in range(count))
+    shown = sorted(rng.randrange(len(items)) for _ in range(count // views))
     worn = [draw_attributes(rng, items[k], held_out=held_out) for k in shown]
-    views = sample_views(count, generator, elevation=ELEVATION, distance=DISTANCE, fov=FOV, stratified=False)
-    lamps = random_lights(count, generator)
+    cameras = sample_views(count, generator, elevation=ELEVATION, distance=distance, fov=fov, stratified=False)
+    lamps = random_lights(count // views, generator)
     rgba = torch.empty(count, 4, size, size, dtype=torch.uint8, device=device)
-    distance, colour = signed_distance, albedo
-    if device == "cuda" and count > 4096:  # slots differ from group to group: one kernel for all of them
-        distance, colour = (torch.compile(function, dynamic=True) for function in (distance, colour))
-    for scene, pictures in _groups(items, shown):
+    shape, colour = signed_distance, albedo
+    if device == "cuda" and count > 4096:  # slots differ from batch to batch: one kernel for all of them
+        shape, colour = (torch.compile(function, dynamic=True) for function in (shape, colour))
+    for scene, pictures in _batches(items, shown, views):
         for start in range(0, len(pictures), chunk):
             # The last chunk overlaps the one before it, so that compiled code sees one batch size.
             low = max(0, min(start, len(pictures) - chunk))
             part = torch.tensor([number for number, _ in pictures[low : low + chunk]])
             rows = torch.tensor([row for _, row in pictures[low : low + chunk]])
-            objects = scene[rows].wearing([worn[k] for k in part.tolist()]).to(device)
-            light = Light(lamps.direction[part].to(device), lamps.strength[part].to(device))
+            look = part // views
+            objects = scene[rows].wearing([worn[k] for k in look.tolist()]).to(device)
+            light = Light(lamps.direction[look].to(device), lamps.strength[look].to(device))
             picture = render_world(
-                objects, views[part].to(device), size, light=light, steps=32, distance=distance, colour=colour
+                objects, cameras[part].to(device), size, light=light, steps=32, distance=shape, colour=colour
             )
             rgba[part.to(device)] = (torch.cat([picture.image, picture.mask], dim=1) * 255 + 0.5).to(torch.uint8)
     objects = torch.tensor([_numbers(items[k], w) for k, w in zip(shown, worn, strict=True)])
-    return Dataset(rgba, *(t.to(device) for t in (objects, views.azimuth, views.elevation)))
+    told = (objects.repeat_interleave(views, dim=0), cameras.azimuth, cameras.elevation, cameras.distance)
+    return Dataset(rgba, *(tensor.to(device) for tensor in told), views=views)
 
 
-def _groups(
-    items: list[Item | Pair], shown: list[int], groups: int = 96
+def _batches(
+    items: list[Item | Pair], shown: list[int], views: int, batches: int = 96
 ) -> Iterator[tuple[Scene, list[tuple[int, int]]]]:
     """Scenes of objects that need about as many slots, each with its pictures: (number of the picture, row)."""
     parts = [sculpt(item) for item in items]
     order = sorted(range(len(items)), key=lambda k: len(parts[k]))
-    share = -(-len(order) // groups)
+    share = -(-len(order) // batches)
     pictures: dict[int, list[int]] = {}
-    for number, k in enumerate(shown):
-        pictures.setdefault(k, []).append(number)
+    for look, k in enumerate(shown):
+        pictures.setdefault(k, []).extend(range(look * views, (look + 1) * views))
     for start in range(0, len(order), share):
-        group = order[start : start + share]
+        batch = order[start : start + share]
         # At least two: compilers treat a single one as another program.
-        slots = {kind: max(2, number) for kind, number in needed_slots([parts[k] for k in group]).items()}
-        rows = [(number, row) for row, k in enumerate(group) for number in pictures.get(k, ())]
+        slots = {kind: max(2, number) for kind, number in needed_slots([parts[k] for k in batch]).items()}
+        rows = [(number, row) for row, k in enumerate(batch) for number in pictures.get(k, ())]
         if rows:
-            yield make_scene([items[k] for k in group], slots), rows
+            yield make_scene([items[k] for k in batch], slots), rows
 
 
 def _numbers(item: Item | Pair, worn: tuple[str, str]) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
@@ -116,13 +118,25 @@ def sample_latents(
     model: Denoiser, text: Tensor, empty: Tensor, latent_size: int, *, seed: int, scale: float = 4.0, steps: int = 30
 ) -> Tensor:
     """DDIM samples ``[B,4,s,s]`` under conditions ``text`` ``[B,L,D]`` with classifier-free guidance."""
+    both = torch.cat([empty.expand_as(text), text])
+
+    def predict(latents: Tensor, t: Tensor) -> Tensor:
+        return model.unet(latents, t, encoder_hidden_states=both).sample
+
+    noise = torch.randn(len(text), 4, latent_size, latent_size, generator=torch.Generator().manual_seed(seed))
+    return guided_samples(predict, noise.to(text.device), scale=scale, steps=steps)
+
+
+def guided_samples(predict: Callable[[Tensor, Tensor], Tensor], latents: Tensor, *, scale: float, steps: int) -> Tensor:
+    """DDIM from noise ``[B,4,s,s]`` with classifier-free guidance.
+
+    ``predict`` gives the noise in latents ``[2B,4,s,s]`` at time steps ``[2B]``, unconditional ones first.
+    """
     scheduler = make_scheduler()
     scheduler.set_timesteps(steps)
-    generator = torch.Generator().manual_seed(seed)
-    latents = torch.randn(len(text), 4, latent_size, latent_size, generator=generator).to(text.device)
-    both = torch.cat([empty.expand_as(text), text])
     for t in scheduler.timesteps:
-        unconditional, conditional = model.unet(torch.cat([latents] * 2), t, encoder_hidden_states=both).sample.chunk(2)
+        both = predict(torch.cat([latents] * 2), t.to(latents.device).expand(2 * len(latents)))
+        unconditional, conditional = both.chunk(2)
         noise = unconditional + scale * (conditional - unconditional)
         latents = scheduler.step(noise, int(t), latents).prev_sample
     return latents

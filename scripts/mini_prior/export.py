@@ -32,7 +32,7 @@ def export_prior(folder: Path, vae: AutoencoderKL, model: Denoiser, tokenizer: C
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size="15MB")
-    _declare_float32(folder / "text_encoder" / "config.json")
+    declare_float32(folder / "text_encoder" / "config.json")
     write_vocabulary_files(folder / "tokenizer")  # the layout's classic files, which newer libraries leave out
     vocabulary = {
         "classes": list(CLASSES),
@@ -55,7 +55,7 @@ def fit_map(vae: AutoencoderKL, data: Dataset, count: int = 64) -> LinearMap:
     return fit_linear_map(lambda image: vae.encode(image * 2 - 1).latent_dist.mean * scaling, images)
 
 
-def _declare_float32(path: Path) -> None:
+def declare_float32(path: Path) -> None:
     """Let transformers compute in float32, as diffusers does with the other parts, whatever the weights' dtype."""
     config = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
 
+from dreampgc.building import build_text_stage
 from dreampgc.cameras import fixed_views
 from dreampgc.config import load_config
 from dreampgc.console import Console
@@ -20,7 +21,6 @@ from dreampgc.errors import InputError
 from dreampgc.guidance.guides import TextGuide
 from dreampgc.guidance.schedule import Schedule
 from dreampgc.guidance.sds import ScoreDistillation
-from dreampgc.pipeline import build_stage
 from dreampgc.priors.base import TextCondition
 from dreampgc.priors.catalog import resolve
 from dreampgc.priors.checking import examine
@@ -124,7 +124,7 @@ def test_twenty_training_steps(priors: dict[str, DiffusionPrior], tmp_path: Path
     options = {"prior": "tiny", "prompt": "a car", "loop.steps": 20, "guidance.perp_neg": 2.0 * (family == "sdxl")}
     small = {"render.resolution": 16, "render.samples": 24, "loop.checkpoint_every": 20}
     config = load_config(options={**SMALL, **small, **options})
-    stage = build_stage(config, priors[family])
+    stage = build_text_stage(config, priors[family])
     run, state = create_run(config, tmp_path / "run"), stage.state
     assert isinstance(stage.guidance.guide, TextGuide)
     assert stage.guidance.guide.perp_neg == config.guidance.perp_neg

@@ -42,14 +42,14 @@ def test_a_row_is_measured_and_a_part_that_fails_is_a_row_too(
     monkeypatch.setattr(step_timing, "WARM_UP", 1)
     monkeypatch.setitem(bench_step.CASES, "mini", ("mini", 1))
     monkeypatch.setattr(PriorSource, "load", lambda source, device, dtype=None: mini)
-    honest = bench_step.build_stage
+    honest = bench_step.build_text_stage
 
     def broken(config: Any, prior: Any) -> Any:
         if config.loop.acceleration == "graphs":
             raise RuntimeError("no graphs today")
         return honest(config, prior)
 
-    monkeypatch.setattr(bench_step, "build_stage", broken)
+    monkeypatch.setattr(bench_step, "build_text_stage", broken)
     before = mini.networks
     try:
         bench_step.main()

@@ -75,7 +75,7 @@ def captions(tmp_path_factory: pytest.TempPathFactory) -> Captions:
     tokenizer = make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
     objects = rows_of("a red car", "an orange airplane", "a wooden castle on a blue elephant")
     angles = torch.tensor([0.0, 80.0, 315.0]), torch.tensor([10.0, 60.0, 0.0])
-    return Captions(tokenizer, Dataset(torch.zeros(3, 4, 8, 8, dtype=torch.uint8), objects, *angles))
+    return Captions(tokenizer, Dataset(torch.zeros(3, 4, 8, 8, dtype=torch.uint8), objects, *angles, torch.ones(3)))
 
 
 def spelled(captions: Captions, tokens: torch.Tensor, tokenizer_words: dict[int, str]) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from dreampgc.building import build_text_stage, speed_up
 from dreampgc.config import RunConfig
 from dreampgc.console import Console
-from dreampgc.pipeline import build_stage, speed_up
 from dreampgc.priors.catalog import resolve
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.runs import Run, create_run
@@ -44,7 +44,7 @@ class Watched(Loop):
 
 
 def train(config: RunConfig, prior: DiffusionPrior, folder: Path, watched: tuple[int, int] = (0, 0)) -> tuple[Run, Any]:
-    stage = build_stage(config, prior)
+    stage = build_text_stage(config, prior)
     said: list[str] = []
     speed_up(stage, said.append)
     assert not [sentence for sentence in said if "cannot" in sentence]
@@ -111,7 +111,7 @@ def test_a_bad_step_is_skipped_without_the_host(
     prior: DiffusionPrior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_config(device="cuda", loop__steps=8)
-    stage = build_stage(config, prior)
+    stage = build_text_stage(config, prior)
     honest, calls = stage.guidance.image_gradient, []
 
     def spoilt(*arguments: Any) -> torch.Tensor:
@@ -129,7 +129,7 @@ def test_a_bad_step_is_skipped_without_the_host(
 def test_resumes_from_its_own_checkpoint(prior: DiffusionPrior, tmp_path: Path) -> None:
     config = small_config(device="cuda", loop__steps=6)
     run, _ = train(config, prior, tmp_path / "run")
-    stage = build_stage(config, prior)
+    stage = build_text_stage(config, prior)
     with Loop(run, config.loop, Console(quiet=True), save=stage.state.save, load=stage.state.load) as loop:
         assert loop.resume() == 6
     entries = list(stage.state.optimizer.state.values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -15,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from dreampgc import exporting, pipeline
+from dreampgc.building import build_image2d_stage
 from dreampgc.config import RunConfig, load_config
 from dreampgc.console import Console
 from dreampgc.errors import InputError, Interrupted
 from dreampgc.guidance.propagation import METHODS
 from dreampgc.guidance.sds import ScoreDistillation
-from dreampgc.pipeline import build_image_stage
 from dreampgc.priors.catalog import resolve
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.linear import LinearMap
@@ -61,7 +60,7 @@ def train(stage: Image2dStage, folder: Path) -> Run:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains(prior: DiffusionPrior, tmp_path: Path, method: str) -> None:
-    stage = build_image_stage(small(guidance__method=method), prior)
+    stage = build_image2d_stage(small(guidance__method=method), prior)
     before = stage.state.image.detach().clone()
     run = train(stage, tmp_path / "run")
     image = stage.state.image.detach()
@@ -79,7 +78,7 @@ def test_every_method_trains(prior: DiffusionPrior, tmp_path: Path, method: str)
 
 
 def test_all_methods_start_from_the_same_image(prior: DiffusionPrior) -> None:
-    starts = {method: build_image_stage(small(guidance__method=method), prior).state for method in METHODS}
+    starts = {method: build_image2d_stage(small(guidance__method=method), prior).state for method in METHODS}
     image = starts["vae"].image.detach()
     assert all(torch.equal(state.image, image) for method, state in starts.items() if method != "latent")
     assert torch.equal(starts["latent"].image, prior.encode(image))
@@ -93,7 +92,10 @@ class Attraction:
 
     def __init__(self, target: Tensor) -> None:
         self.target = target
-        self.last = SimpleNamespace(metrics={})
+        self.metrics: dict[str, Tensor] = {}
+
+    def spare(self) -> None:
+        """Nothing can be spared."""
 
     def image_gradient(self, image: Tensor, views: Any, step: int) -> Tensor:
         """The gradient of half the squared distance."""
@@ -102,7 +104,7 @@ class Attraction:
 
 def test_the_image_goes_where_its_gradient_sends_it_and_stays_an_image(prior: DiffusionPrior, tmp_path: Path) -> None:
     target = torch.linspace(-0.5, 1.5, 3 * 32 * 32).view(1, 3, 32, 32)
-    stage = build_image_stage(small(loop__steps=200, loop__checkpoint_every=0), prior)
+    stage = build_image2d_stage(small(loop__steps=200, loop__checkpoint_every=0), prior)
     stage.guidance = cast(ScoreDistillation, Attraction(target))
     train(stage, tmp_path / "run")
     # The last steps' rate is 0.003: a few of them is how near Adam comes to a fixed target.
@@ -118,11 +120,11 @@ def test_the_seed_decides_everything(directory: Path, tmp_path: Path) -> None:
 
 
 def test_a_saved_state_comes_back_bit_for_bit(prior: DiffusionPrior, tmp_path: Path) -> None:
-    stage = build_image_stage(small(), prior)
+    stage = build_image2d_stage(small(), prior)
     train(stage, tmp_path / "run")
     tensors, state = stage.state.save()
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    other = build_image_stage(small(seed=9), prior)
+    other = build_image2d_stage(small(seed=9), prior)
     other.state.load(tensors, json.loads(json.dumps(state)))
     back = other.state.save()[0]
     assert back.keys() == tensors.keys()

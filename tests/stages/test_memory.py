@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from dreampgc.building import build_text_stage
 from dreampgc.console import Console
 from dreampgc.errors import DreamError
-from dreampgc.pipeline import build_stage
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.networks import SparingNetworks
 from dreampgc.runs import Run, create_run
@@ -60,7 +60,7 @@ def test_the_prior_saves_first_and_the_step_is_the_same(
     prior: DiffusionPrior, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     config = small_config(loop__steps=3, cameras__batch=2)
-    stage = build_stage(config, prior)
+    stage = build_text_stage(config, prior)
     starve(stage, monkeypatch, lambda: not isinstance(prior.networks, SparingNetworks))
     run = train(stage, tmp_path / "starved")
     assert run.state == "done"
@@ -68,7 +68,7 @@ def test_the_prior_saves_first_and_the_step_is_the_same(
     assert warnings.count("out of memory on the device") == 1
     assert "one view at a time" in warnings
     assert stage._chunk is None
-    plain = train(build_stage(config, DiffusionPrior.load(tiny_model)), tmp_path / "plain")
+    plain = train(build_text_stage(config, DiffusionPrior.load(tiny_model)), tmp_path / "plain")
     # The same random numbers; the gradients went through other orders of sums.
     for line, expected in zip(metrics(run.path), metrics(plain.path), strict=True):
         assert line["t"] == expected["t"]
@@ -79,7 +79,7 @@ def test_then_fewer_rays_then_smaller_pictures(
     prior: DiffusionPrior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     config = small_config(loop__steps=3, render__start_resolution=64, render__resolution=64)
-    stage = build_stage(config, prior)
+    stage = build_text_stage(config, prior)
     failures = starve(stage, monkeypatch, lambda: stage._halvings < 1)
     run = train(stage, tmp_path / "run")
     assert run.state == "done"
@@ -95,7 +95,7 @@ def test_then_fewer_rays_then_smaller_pictures(
 def test_what_is_too_large_at_its_smallest_ends_the_run(
     prior: DiffusionPrior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = build_stage(small_config(loop__steps=3), prior)
+    stage = build_text_stage(small_config(loop__steps=3), prior)
     failures = starve(stage, monkeypatch, lambda: True)
     with pytest.raises(DreamError, match="too little memory"):
         train(stage, tmp_path / "run")
@@ -107,9 +107,9 @@ def test_rays_in_chunks_give_the_same_step(prior: DiffusionPrior) -> None:
     options = {"render__albedo_share": 0.0, "regularisers__orientation": 1.0, "regularisers__distortion": 1.0}
     found = []
     for chunk in (None, 70):
-        stage = build_stage(small_config(loop__steps=4, **options), prior)
+        stage = build_text_stage(small_config(loop__steps=4, **options), prior)
         stage._chunk = chunk
-        out = stage._render(stage._sample_views(), 2)
+        out = stage._render(stage._sample_views(2), 2)
         terms = stage._regularisers(out, 2)
         (out.image.square().sum() + torch.stack(list(terms.values())).sum()).backward()
         rays = out.extras["rays"]

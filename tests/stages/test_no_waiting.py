@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dreampgc import pipeline, transfer
+from dreampgc import building, transfer
+from dreampgc.building import build_text_stage
 from dreampgc.console import Console
-from dreampgc.pipeline import build_stage
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.render import Rooms
 from dreampgc.runs import create_run
@@ -93,7 +93,7 @@ def generator_of(device: torch.device | None, real: type[torch.Generator] = torc
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch, tiny_prior: DiffusionPrior) -> DiffusionPrior:
     """A prior on a device that shows nothing, and what the fast way needs to believe in it."""
-    monkeypatch.setattr(pipeline, "acceleration_of", lambda prior, wanted, hasty: "graphs")
+    monkeypatch.setattr(building, "acceleration_of", lambda prior, wanted, hasty: "graphs")
     monkeypatch.setattr(journal, "Download", Unread)
     monkeypatch.setattr(Rooms, "reserve", lambda self, purpose, among, count, scale=1.0: min(among, 4096))
     monkeypatch.setattr(torch, "Generator", lambda device=None: generator_of(device))
@@ -114,7 +114,7 @@ def tiny_prior() -> DiffusionPrior:
 @pytest.mark.parametrize("way", WAYS)
 def test_no_step_asks_the_device(blind: DiffusionPrior, tmp_path: Path, way: str, monkeypatch: Any) -> None:
     config = small_config(loop__steps=6, **WAYS[way])
-    stage = build_stage(config, blind)
+    stage = build_text_stage(config, blind)
     assert stage.rooms is not None
     # A fused optimiser refuses this device: its kernel is tested elsewhere.
     monkeypatch.setattr(stage.state.optimizer, "step", lambda: None)
@@ -165,9 +165,9 @@ def test_the_fast_way_s_parts_train_the_same_on_a_cpu(
     found = []
     for fast in (False, True):
         if fast:
-            monkeypatch.setattr(pipeline, "acceleration_of", lambda prior, wanted, hasty: "graphs")
+            monkeypatch.setattr(building, "acceleration_of", lambda prior, wanted, hasty: "graphs")
         config = small_config(loop__steps=3, render__grid_every=50, **WAYS[way])
-        stage: NerfStage = build_stage(config, mini)
+        stage: NerfStage = build_text_stage(config, mini)
         assert (stage.rooms is not None) == fast
         run, state = create_run(config, tmp_path / str(fast)), stage.state
         with run.active(), Loop(run, config.loop, Console(quiet=True), save=state.save, load=state.load) as loop:

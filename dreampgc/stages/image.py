@@ -1,0 +1,122 @@
+"""A radiance field trained from pictures: they say what they show, a prior of views says what the rest looks like."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreampgc import losses
+from dreampgc.cameras import Views
+from dreampgc.config import RunConfig
+from dreampgc.guidance.sds import Blend
+from dreampgc.images import to_frames
+from dreampgc.priors.base import LatentPrior
+from dreampgc.references import Picture
+from dreampgc.render import Rooms
+from dreampgc.stages.loop import Loop
+from dreampgc.stages.nerf import NerfStage, NerfState, whole
+from dreampgc.transfer import upload
+from dreampgc.types import RenderOutput
+
+
+class ImageStage(NerfStage):
+    """Trains a field so that it looks like its ``pictures`` from where they were taken, and fits them elsewhere.
+
+    Their elevations are known by now. The rest is that of `NerfStage`.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        prior: LatentPrior,
+        guidance: Blend,
+        state: NerfState,
+        pictures: Sequence[Picture],
+        rooms: Rooms | None = None,
+    ) -> None:
+        super().__init__(config, prior, guidance, state, rooms)
+        self.pictures = [picture.to(self.device) for picture in pictures]
+        cameras = cameras_of(pictures, config)
+        self._azimuths, self.cameras = cameras.azimuth, cameras.to(self.device)
+        self._own_rooms = None if rooms is None else Rooms()
+        if self._own_rooms is not None:
+            self._own_rooms.scale = cameras[:1].magnification()
+
+    def _step(self, loop: Loop, step: int, parameters: list[Tensor]) -> None:
+        """One step: views → image → shaped image gradient, and a picture's view → misfits; then loss → descent."""
+        views = self._sample_views(step)
+        out = self._render(views, step)
+        g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
+        known, misfits = self._compare(step)
+        terms = {**misfits, **self._regularisers(out, step)}
+        loss = (out.image * g_image).sum() / len(views) + sum(terms.values(), out.image.new_zeros(()))
+        loop.apply(self.state.optimizer, whole(loss, out, known), parameters)
+        loop.log(step, {"loss": loss.detach(), **self._metrics(out, terms)})
+
+    def preview(self, done: int) -> NDArray[np.uint8]:
+        """Each picture above the field from its camera, then four sides, lit and as depth: ``[2S, (R+4)S, 3]``."""
+        size = self.prior.image_size
+        pictures = to_frames(torch.cat([picture.over_white(size) for picture in self.pictures]))
+        renders = self.look(self.cameras, size, size)
+        columns = [np.concatenate(pair) for pair in zip(pictures, renders, strict=True)]
+        return np.concatenate([*columns, super().preview(done)], axis=1)
+
+    def _turned(self, views: Views, step: int) -> Views:
+        """``views`` near a picture's camera at first, and further around the object as the run goes on."""
+        settings = self.config.image
+        ramp = settings.azimuth_ramp * self.config.loop.steps
+        progress = min(step / ramp, 1.0) if ramp > 0 else 1.0
+        reach = settings.azimuth_start + (180 - settings.azimuth_start) * progress
+        chosen = torch.randint(len(self.pictures), (len(views),), generator=self.state.generator)
+        return replace(views, azimuth=self._azimuths[chosen] + (views.azimuth - 180) * (reach / 180))
+
+    def _compare(self, step: int) -> tuple[RenderOutput, dict[str, Tensor]]:
+        """The field from the camera of one of the pictures, and by how much it differs, weighted, by name.
+
+        Both are seen over the same random colour, so that matter cannot be had from the background. Squared errors
+        are summed over channels and over pixels of the size that the prior sees, whatever the resolution: the units
+        of the guidance's gradient.
+        """
+        number = int(torch.randint(len(self.pictures), (), generator=self.state.generator))
+        camera, size = self.cameras[number : number + 1], self._resolution(step)
+        background = upload(torch.rand(1, 3, generator=self.state.generator), self.device)
+        picture, settings = self._picture(number, size), self.config.image
+        frame = self._frame(camera, size) | {"background": background, "normals": picture.normals is not None}
+        known = self._draw(camera, self._own_rooms, **frame)
+        seen = picture.mask * known.opacity.detach()
+        misfits = {
+            "rgb": settings.rgb * (known.image - picture.over(background)).square().sum(dim=1).mean(),
+            "mask": settings.mask * (known.opacity - picture.mask).square().mean(),
+        }
+        if picture.depth is not None:
+            misfits["depth"] = settings.depth * losses.depth_disagreement(known.depth, picture.depth, seen)
+        if picture.normals is not None and known.normals is not None:
+            normals = as_seen(known.normals, camera)
+            misfits["normals"] = settings.normals * losses.normal_disagreement(normals, picture.normals, seen)
+        pixels = self.prior.image_size**2
+        return known, {name: pixels * misfit for name, misfit in misfits.items()}
+
+    @functools.cache  # noqa: B019 (a stage lives as long as its run; there are two sizes)
+    def _picture(self, number: int, size: int) -> Picture:
+        return self.pictures[number].resized(size)
+
+
+def cameras_of(pictures: Sequence[Picture], config: RunConfig) -> Views:
+    """Where the pictures were taken from."""
+    assert all(picture.elevation is not None for picture in pictures), "elevations are known once a stage is built"
+    azimuths, elevations = ([getattr(p, name) for p in pictures] for name in ("azimuth", "elevation"))
+    azimuth = torch.tensor(azimuths, dtype=torch.float32)
+    rest = (torch.full_like(azimuth, value) for value in (config.image.distance, config.image.fov))
+    return Views(azimuth, torch.tensor(elevations, dtype=torch.float32), *rest)
+
+
+def as_seen(normals: Tensor, camera: Views) -> Tensor:
+    """Normals ``[1,3,H,W]`` in world space as one ``camera`` sees them: x to the right, y up, z towards it."""
+    right, up, forward = camera.axes()
+    return torch.einsum("ij,bjhw->bihw", torch.cat([right, up, -forward]), normals)
