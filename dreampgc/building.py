@@ -19,7 +19,8 @@ from dreampgc.render import Rooms
 from dreampgc.stages import image2d
 from dreampgc.stages.image import ImageStage
 from dreampgc.stages.image2d import Image2dStage
-from dreampgc.stages.nerf import NerfStage, NerfState, renders_latents
+from dreampgc.stages.nerf import NerfStage, renders_latents
+from dreampgc.stages.state import NerfState
 from dreampgc.trained import build_modules
 
 #: Every stage that there is; an `ImageStage` is a `NerfStage`.
@@ -68,13 +69,14 @@ def build_image2d_stage(config: RunConfig, prior: Prior) -> Image2dStage:
 
 
 def speed_up(stage: Stage, say: Callable[[str], None]) -> None:
-    """Let the stage's networks run as fast as its configuration allows on its device; ``say`` hears of fallbacks."""
-    kinds = []
+    """Let the stage run as fast as its configuration allows on its device; ``say`` hears of waiting and fallbacks."""
     for prior in dict.fromkeys((stage.prior, *stage.guidance.priors)):
-        kinds.append(_acceleration(stage.config, prior))
-        accelerate(prior, kinds[-1], say)
-    if kinds[0] == "compiled" and isinstance(stage, NerfStage):
+        accelerate(prior, _acceleration(stage.config, prior), say)
+    kind = _acceleration(stage.config, stage.prior)
+    if kind == "compiled" and isinstance(stage, NerfStage):
         stage.state.field.encoding.compile_kernels(say)
+    if kind != "off":
+        stage.record_steps(say)
 
 
 def _field(config: RunConfig, prior: LatentPrior, generator: torch.Generator) -> tuple[NerfState, Rooms | None]:

@@ -35,8 +35,11 @@ class Views:
 
     def to(self, device: torch.device | str) -> Views:
         """The same cameras on ``device``; the host does not wait for it."""
-        together = torch.stack([self.azimuth, self.elevation, self.distance, self.fov])
-        return Views(*upload(together, device).unbind())
+        return Views(*upload(self.together(), device).unbind())
+
+    def together(self) -> Tensor:
+        """All numbers as one tensor ``[4,B]``, in the order of the fields."""
+        return torch.stack([self.azimuth, self.elevation, self.distance, self.fov])
 
     def positions(self) -> Tensor:
         """Camera centres ``[B,3]`` in world space."""

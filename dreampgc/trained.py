@@ -18,7 +18,8 @@ from dreampgc.priors.catalog import resolve
 from dreampgc.priors.linear import LinearMap, inverse
 from dreampgc.render import OccupancyGrid
 from dreampgc.runs import Run
-from dreampgc.stages.nerf import load_modules, renders_latents
+from dreampgc.stages.nerf import renders_latents
+from dreampgc.stages.state import load_modules
 from dreampgc.types import RadianceField
 
 

@@ -161,10 +161,10 @@ class LoopConfig(Section):
     preview_every: Annotated[int, Field(ge=0)] = 100
     gradient_every: Annotated[int, Field(ge=0)] = 100
     keep_checkpoints: Annotated[int, Field(ge=2)] = 2
-    #: On CUDA: networks compiled and recorded as graphs; recorded only; or as plain torch. auto compiles what takes
-    #: long enough to be worth the wait (full-size priors, and not the preset draft). On a CPU it is always off.
-    #: Off by default until it has been measured: no GPU has run it yet (2026-11-24).
-    acceleration: Literal["auto", "compiled", "graphs", "off"] = "off"
+    #: On CUDA: steps recorded as graphs, their networks compiled before; recorded only; or as plain torch. auto
+    #: compiles what takes long enough to be worth the wait (full-size priors, and not the preset draft). On a CPU it is
+    #: always off.
+    acceleration: Literal["auto", "compiled", "graphs", "off"] = "auto"
     #: So many steps in a row whose loss or gradient is not finite end the run.
     max_bad_steps: PositiveInt = 20
 

@@ -16,7 +16,7 @@ from dreampgc.guidance.propagation import METHODS, Propagated, propagate
 from dreampgc.guidance.schedule import Schedule, Weighting, weight
 from dreampgc.ops.reference import Norm, gradient_statistics
 from dreampgc.priors.base import LatentPrior
-from dreampgc.transfer import upload
+from dreampgc.transfer import draw
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,11 @@ class ScoreDistillation:
         self.norm: Norm = norm
         self.weighting: Weighting = weighting
         self.last: Record | None = None
+        self._step = 0
+
+    def at(self, step: int) -> None:
+        """The step that is drawn for where a recording of an earlier one is replayed."""
+        self._step = step
 
     def image_gradient(self, image: Tensor, views: Views, step: int) -> Tensor:
         """The shaped gradient of the loss in each pixel of ``image``, same shape, float32: data, not a graph.
@@ -81,7 +86,9 @@ class ScoreDistillation:
         ``image`` is ``[B,3,H,W]`` in [0,1] on the prior's device (``[B,4,h,w]`` latents for the method
         ``latent``), seen from ``views``; smaller renders than the prior's are upsampled inside.
         """
-        timesteps = upload(self.schedule.sample(step, len(image), self.generator), self.prior.device)
+        self.at(step)
+        count = len(image)
+        timesteps = draw(lambda: self.schedule.sample(self._step, count, self.generator), self.prior.device)
         gradient = propagate(
             self.method,
             self.prior,
@@ -111,7 +118,8 @@ class ScoreDistillation:
     @torch.no_grad()
     def latent_gradient(self, latents: Tensor, timesteps: Tensor, views: Views) -> Tensor:
         """``g_z = w(t) (eps_hat - eps)`` for latents ``[B,4,s,s]``, time steps ``[B]``, ``B`` views (Eq. 1)."""
-        noise = upload(torch.randn(latents.shape, generator=self.generator), latents.device)
+        shape = latents.shape
+        noise = draw(lambda: torch.randn(shape, generator=self.generator), latents.device)
         alpha = self.prior.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         w = weight(self.prior.alphas_cumprod, timesteps, self.weighting).view(-1, 1, 1, 1)
@@ -131,6 +139,11 @@ class Blend:
     def last(self) -> Record | None:
         """What the first of them saw."""
         return next((part.last for _, part in self.parts.values()), None)
+
+    def at(self, step: int) -> None:
+        """See `ScoreDistillation.at`."""
+        for _, part in self.parts.values():
+            part.at(step)
 
     def image_gradient(self, image: Tensor, views: Views, step: int) -> Tensor:
         """The weighted sum of their gradients: see `ScoreDistillation.image_gradient`."""

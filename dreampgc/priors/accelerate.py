@@ -1,22 +1,20 @@
-"""The networks as CUDA graphs, compiled before if that pays: a GPU runs kernels faster than Python launches them.
+"""The networks as a GPU runs them fast: one layout, kernels that were tried against each other, compiled if that pays.
 
-Shapes are fixed by the run, so each network is recorded once a shape, at its first use, and replayed from then on. A
-replay reads and writes always the same memory: inputs are copied in, results are copied out. What cannot be compiled
-is recorded as it is, what cannot be recorded runs as it always did, and either is said once.
+Launching their kernels is another matter: whole steps are recorded and replayed (`dreampgc.stages.recording`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from dreampgc.files import cache_folder
-from dreampgc.ops.linearise import Transpose
+from dreampgc.ops.linearise import Transpose, linearise
 from dreampgc.priors.base import LatentPrior
 from dreampgc.priors.latent import LatentDiffusion
 from dreampgc.priors.networks import Networks
@@ -24,10 +22,6 @@ from dreampgc.priors.networks import Networks
 Acceleration = Literal["compiled", "graphs", "off"]
 Function = Callable[..., Tensor]
 
-#: Runs before a recording: they compile, and let libraries choose their kernels.
-_WARM_UPS = 3
-#: Shapes that are recorded; each keeps its activations' memory, so further ones run as they are.
-_MOST_RECORDINGS = 6
 #: Pixels a side from which a prior is large enough to be worth minutes of compiling.
 _WORTH_COMPILING = 512
 
@@ -43,123 +37,73 @@ def acceleration_of(prior: LatentPrior, wanted: str, *, hasty: bool) -> Accelera
 
 def accelerate(prior: LatentPrior, kind: Acceleration, say: Callable[[str], None]) -> None:
     """Let ``prior`` run its networks as ``kind`` tells from now on; ``say`` hears of waiting and of fallbacks."""
-    if kind != "off" and isinstance(prior, LatentDiffusion):
+    if kind == "off" or not isinstance(prior, LatentDiffusion):
+        return
+    # Shapes are fixed, so the fastest of cuDNN's convolutions is worth finding.
+    torch.backends.cudnn.benchmark = True
+    # One head of 512 channels: fused attention has no fast backward for so wide a head (7 ms at 512 pixels and 72 ms at
+    # 1024 on an H100, against 0.8 and 4 as matrix products).
+    for attention in prior.vae.encoder.mid_block.attentions:
+        attention.set_processor(AttnProcessor())
+    if kind == "compiled":
         # What was compiled once is found again by later runs, also after a restart.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
-        prior.networks = RecordedNetworks(prior.unet, prior.vae, say, compiled=kind == "compiled")
+        prior.networks = CompiledNetworks(prior.unet, prior.vae, say)
 
 
-class RecordedNetworks(Networks):
-    """`Networks` whose two functions are recorded at their first use of each shape."""
+class CompiledNetworks(Networks):
+    """`Networks` that are compiled at their first use; what cannot be compiled runs as it is, which is said."""
 
-    def __init__(self, unet: Any, vae: Any, say: Callable[[str], None], *, compiled: bool) -> None:
+    def __init__(self, unet: Any, vae: Any, say: Callable[[str], None]) -> None:
         super().__init__(unet, vae)
-        self._say, self._compiled = say, compiled
-        self._recordings: dict[tuple[Any, ...], Recording | None] = {}
-        if compiled:  # the layout of the fast convolutions; eager normalisation would be slower with it
-            for network in (unet, vae):
-                network.to(memory_format=torch.channels_last)
+        for network in (unet, vae):  # the layout of the fast convolutions
+            network.to(memory_format=torch.channels_last)
+        for convolution in vae.encoder.modules():
+            if isinstance(convolution, torch.nn.Conv2d):
+                convolution.register_forward_hook(lambda module, inputs, output: _Laid.apply(output))
+        self._say = say
+        self._encode: Function | None = None
+        self._denoise: Function | None = None
 
     def encode_with_vjp(self, image: Tensor) -> tuple[Tensor, Transpose]:
         """See `Networks.encode_with_vjp`."""
-        recording = self._recorded("the VAE's encoder", self.encode, (image,), differentiable=True)
-        if recording is None:
-            return super().encode_with_vjp(image)
-        return recording(image), recording.transpose
+        if self._encode is None:
+            self._encode = self._compiled("the VAE's encoder", self.encode, image)
+        return linearise(self._encode, image)
 
     def denoise(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, *added: Tensor) -> Tensor:
         """See `Networks.denoise`."""
         inputs = (noisy, timesteps, tokens, *added)
-        recording = self._recorded("the UNet", super().denoise, inputs, differentiable=False)
-        return super().denoise(*inputs) if recording is None else recording(*inputs)
+        if self._denoise is None:
+            self._denoise = self._compiled("the UNet", super().denoise, *inputs)
+        return self._denoise(*inputs)
 
-    def _recorded(
-        self, name: str, function: Function, inputs: tuple[Tensor, ...], *, differentiable: bool
-    ) -> Recording | None:
-        key = (name, *(x.shape for x in inputs))
-        if key not in self._recordings and len(self._recordings) < _MOST_RECORDINGS:
-            self._recordings[key] = self._record(name, function, inputs, differentiable)
-        return self._recordings.get(key)
-
-    def _record(
-        self, name: str, function: Function, inputs: tuple[Tensor, ...], differentiable: bool
-    ) -> Recording | None:
-        """The fastest way that works here; None where only the plain one does."""
-        if self._compiled:
-            self._say(f"compiling {name}, once for these sizes: up to a few minutes, less when done before")
-            try:
-                return Recording(torch.compile(function, dynamic=False), inputs, differentiable=differentiable)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:  # the compiler, its back ends and the driver each have errors of their own
-                self._say(f"{name} cannot be compiled here and runs without ({_sentence(error)})")
+    def _compiled(self, name: str, function: Function, *inputs: Tensor) -> Function:
+        """``function`` compiled and tried, backward too where gradients are wanted; itself where that fails."""
+        self._say(f"compiling {name}, once for these sizes: up to a few minutes, less when done before")
+        compiled: Function = torch.compile(function, dynamic=False)
         try:
-            return Recording(function, inputs, differentiable=differentiable)
+            if torch.is_grad_enabled() or len(inputs) == 1:
+                value, transpose = linearise(compiled, *inputs)
+                transpose(torch.zeros_like(value))
+            else:
+                compiled(*inputs)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:
-            self._say(f"{name} cannot be recorded here and runs slower ({_sentence(error)})")
-            return None
+        except Exception as error:  # the compiler, its back ends and the driver each have errors of their own
+            sentence = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+            self._say(f"{name} cannot be compiled here and runs slower ({sentence})")
+            return function
+        return compiled
 
 
-class Recording:
-    """A function of CUDA tensors of fixed shapes as one CUDA graph, and another for its vector-Jacobian product.
+class _Laid(torch.autograd.Function):
+    """The value itself, whose gradient has its channels last: or each convolution's backward would copy it there."""
 
-    Calling it gives the function's value; if it was recorded as ``differentiable``, `transpose` then carries a
-    gradient of the value back to the first input.
-    """
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
 
-    def __init__(self, function: Function, inputs: tuple[Tensor, ...], *, differentiable: bool) -> None:
-        self._inputs = [x.detach().clone() for x in inputs]
-        self._inputs[0].requires_grad_(differentiable)
-        with _choosing_kernels(), torch.set_grad_enabled(differentiable):
-            self._warm_up(function, differentiable)
-            self._forward = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._forward):
-                value = function(*self._inputs)
-            if differentiable:
-                self._cotangent = torch.zeros_like(value)
-                self._backward = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._backward, pool=self._forward.pool()):
-                    (self._gradient,) = torch.autograd.grad(value, self._inputs[0], self._cotangent)
-        self._value = value.detach()
-
-    def _warm_up(self, function: Function, differentiable: bool) -> None:
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(_WARM_UPS):
-                value = function(*self._inputs)
-                if differentiable:
-                    torch.autograd.grad(value, self._inputs[0], torch.zeros_like(value))
-        torch.cuda.current_stream().wait_stream(aside)
-
-    @torch.no_grad()
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """The function's value, as new memory."""
-        for kept, given in zip(self._inputs, inputs, strict=True):
-            kept.copy_(given)
-        self._forward.replay()
-        return self._value.clone()
-
-    @torch.no_grad()
-    def transpose(self, gradient: Tensor) -> Tensor:
-        """The vector-Jacobian product at the inputs of the last call, as new memory."""
-        self._cotangent.copy_(gradient)
-        self._backward.replay()
-        return self._gradient.clone()
-
-
-@contextmanager
-def _choosing_kernels() -> Iterator[None]:
-    """Let cuDNN try its convolutions against each other: shapes are fixed, so the fastest is worth finding."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return gradient.contiguous(memory_format=torch.channels_last)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
 from dreampgc.ops.linearise import Transpose, linearise
@@ -53,6 +54,8 @@ class SparingNetworks(Networks):
     def __init__(self, unet: Any, vae: Any) -> None:
         super().__init__(unet, vae)
         vae.enable_gradient_checkpointing()
+        for attention in vae.encoder.mid_block.attentions:  # where it was spelt out for speed
+            attention.set_processor(AttnProcessor2_0())
 
     def encode_with_vjp(self, image: Tensor) -> tuple[Tensor, Transpose]:
         """See `Networks.encode_with_vjp`; nothing is kept between the two but the image."""

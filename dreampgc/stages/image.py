@@ -19,9 +19,10 @@ from dreampgc.images import to_frames
 from dreampgc.priors.base import LatentPrior
 from dreampgc.references import Picture
 from dreampgc.render import Rooms
-from dreampgc.stages.loop import Loop
-from dreampgc.stages.nerf import NerfStage, NerfState, whole
-from dreampgc.transfer import upload
+from dreampgc.stages.nerf import NerfStage, Occasion
+from dreampgc.stages.recording import Outcome
+from dreampgc.stages.state import NerfState
+from dreampgc.transfer import draw
 from dreampgc.types import RenderOutput
 
 
@@ -48,16 +49,15 @@ class ImageStage(NerfStage):
         if self._own_rooms is not None:
             self._own_rooms.scale = cameras[:1].magnification()
 
-    def _step(self, loop: Loop, step: int, parameters: list[Tensor]) -> None:
-        """One step: views → image → shaped image gradient, and a picture's view → misfits; then loss → descent."""
-        views = self._sample_views(step)
-        out = self._render(views, step)
-        g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
-        known, misfits = self._compare(step)
-        terms = {**misfits, **self._regularisers(out, step)}
+    def _work(self) -> Outcome:
+        """The algorithm: views → image → shaped image gradient, and a picture's view → misfits; then the loss."""
+        views = self._views()
+        out = self._render(views)
+        g_image = self.guidance.image_gradient(out.image.detach(), views, self.now.step)  # data: shaped, float32
+        known, misfits = self._compare()
+        terms = {**misfits, **self._regularisers(out)}
         loss = (out.image * g_image).sum() / len(views) + sum(terms.values(), out.image.new_zeros(()))
-        loop.apply(self.state.optimizer, whole(loss, out, known), parameters)
-        loop.log(step, {"loss": loss.detach(), **self._metrics(out, terms)})
+        return self._outcome(loss, terms, out, known)
 
     def preview(self, done: int) -> NDArray[np.uint8]:
         """Each picture above the field from its camera, then four sides, lit and as depth: ``[2S, (R+4)S, 3]``."""
@@ -76,16 +76,23 @@ class ImageStage(NerfStage):
         chosen = torch.randint(len(self.pictures), (len(views),), generator=self.state.generator)
         return replace(views, azimuth=self._azimuths[chosen] + (views.azimuth - 180) * (reach / 180))
 
-    def _compare(self, step: int) -> tuple[RenderOutput, dict[str, Tensor]]:
+    def _occasion(self, step: int) -> Occasion:
+        picture = int(torch.randint(len(self.pictures), (), generator=self.state.generator))
+        return replace(super()._occasion(step), picture=picture)
+
+    def _all_rooms(self) -> list[Rooms]:
+        return super()._all_rooms() + ([] if self._own_rooms is None else [self._own_rooms])
+
+    def _compare(self) -> tuple[RenderOutput, dict[str, Tensor]]:
         """The field from the camera of one of the pictures, and by how much it differs, weighted, by name.
 
         Both are seen over the same random colour, so that matter cannot be had from the background. Squared errors
         are summed over channels and over pixels of the size that the prior sees, whatever the resolution: the units
         of the guidance's gradient.
         """
-        number = int(torch.randint(len(self.pictures), (), generator=self.state.generator))
-        camera, size = self.cameras[number : number + 1], self._resolution(step)
-        background = upload(torch.rand(1, 3, generator=self.state.generator), self.device)
+        number, size = self.now.picture, self._resolution(self.now.step)
+        camera = self.cameras[number : number + 1]
+        background = draw(lambda: torch.rand(1, 3, generator=self.state.generator), self.device)
         picture, settings = self._picture(number, size), self.config.image
         frame = self._frame(camera, size) | {"background": background, "normals": picture.normals is not None}
         known = self._draw(camera, self._own_rooms, **frame)

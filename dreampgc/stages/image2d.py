@@ -7,6 +7,7 @@ the image can be compared without a renderer in between.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreampgc.cameras import Views, fixed_views
+from dreampgc.cameras import fixed_views
 from dreampgc.checkpoint import pack_optimizer, unpack_optimizer
 from dreampgc.config import RunConfig
 from dreampgc.guidance.pictures import draw_gradient
 from dreampgc.guidance.propagation import METHODS, no_encoder
-from dreampgc.guidance.sds import ScoreDistillation
+from dreampgc.guidance.sds import Record, ScoreDistillation
 from dreampgc.images import Frame, to_frames
 from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import Prior
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.memory import MemoryLadder
+from dreampgc.stages.recording import Outcome, Recorder
 
 #: Where the image is said to be taken from: half-way to the side, which shows the most of an object.
 AZIMUTH = 30.0
@@ -59,29 +61,50 @@ class Image2dStage:
     def __init__(self, config: RunConfig, prior: Prior, guidance: ScoreDistillation, state: Image2dState) -> None:
         self.config, self.prior, self.guidance, self.state = config, prior, guidance, state
         self.latent = METHODS[config.guidance.method].pullback is no_encoder
+        self._view = fixed_views([AZIMUTH]).to(prior.device)
+        self._recorder: Recorder | None = None
+        self._record: Record | None = None  # the last step's
+
+    def record_steps(self, say: Callable[[str], None]) -> None:
+        """From now on replay what was done before (CUDA); ``say`` hears why it cannot be."""
+        self._recorder = Recorder([self.state.image], [], say)
 
     def train(self, loop: Loop) -> None:
         """The loop: learning rate and a step, in as much memory as there is."""
         total = self.config.loop.steps
-        memory = MemoryLadder([self.guidance.spare], self.state.generator, self.state.optimizer)
-        view = fixed_views([AZIMUTH]).to(self.prior.device)
+        memory = MemoryLadder([self._unrecorded, self.guidance.spare], self.state.generator, self.state.optimizer)
         for step in loop.steps(loop.resume(), total):
             decay_rates(self.state.optimizer, self.config.optimizer.final_rate ** (step / total))
-            memory.attempt(functools.partial(self._step, loop, step, view), loop.console.warn)
+            memory.attempt(functools.partial(self._step, loop, step), loop.console.warn)
 
-    def _step(self, loop: Loop, step: int, view: Views) -> None:
-        """One step: image → shaped image gradient → loss → descent, and back into [0,1].
+    def _unrecorded(self) -> str | None:
+        if self._recorder is None:
+            return None
+        self._recorder = None
+        return "steps are not recorded"
+
+    def _step(self, loop: Loop, step: int) -> None:
+        """The work, as it is or replayed, then the descent, and back into [0,1].
 
         Clamping is a projection and leaves the gradient alone; a sigmoid would scale it by its slope, pixel by
         pixel, and so change what the threshold means.
         """
         image = self.state.image
-        g_image = self.guidance.image_gradient(image.detach(), view, step)  # data: shaped, float32
-        loss = (image * g_image).sum()
-        loop.apply(self.state.optimizer, loss, [image])
+        self.guidance.at(step)
+        work = functools.partial(self._work, step)
+        found = work() if self._recorder is None else self._recorder.play("image", work)
+        self._record = found.record
+        loop.apply(self.state.optimizer, found.loss, [image])
         if not self.latent:
             image.data.clamp_(0, 1)
-        loop.log(step, {"loss": loss.detach(), **self.guidance.metrics})
+        loop.log(step, found.metrics)
+
+    def _work(self, step: int) -> Outcome:
+        """The algorithm: image → shaped image gradient → loss."""
+        image = self.state.image
+        g_image = self.guidance.image_gradient(image.detach(), self._view, step)  # data: shaped, float32
+        loss = (image * g_image).sum()
+        return Outcome(loss, {"loss": loss.detach(), **self.guidance.metrics}, self.guidance.last)
 
     def preview(self, done: int) -> Frame:
         """The image as it is: ``[S,S,3]``."""
@@ -90,7 +113,7 @@ class Image2dStage:
 
     def gradient_picture(self, done: int) -> NDArray[np.uint8]:
         """The last step's image gradient, before and after shaping; its norms at every pixel."""
-        last = self.guidance.last
+        last = self._record
         assert last is not None, "a gradient is drawn after a step"
         return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
 

@@ -148,11 +148,14 @@ class Loop:
 
         A step that is not finite leaves ``parameters`` and the optimiser as they were; `log` counts it. Returns
         whether the step was taken, 0-d bool. A fused optimiser finds that out by itself, on the device: the host does
-        not wait for the answer.
+        not wait for the answer. With it, a loss without a graph means that the parameters have their gradients.
         """
-        optimizer.zero_grad(set_to_none=True)
-        if all(group.get("fused") for group in optimizer.param_groups):
-            loss.backward()
+        fused = all(group.get("fused") for group in optimizer.param_groups)
+        if loss.requires_grad or not fused:
+            optimizer.zero_grad(set_to_none=True)
+        if fused:
+            if loss.requires_grad:
+                loss.backward()
             taken = torch.isfinite(loss.detach()) & _finite(parameter.grad for parameter in parameters)
             # What a gradient scaler would set: the kernel reads it, and then changes neither weights nor moments.
             optimizer.found_inf = (~taken).float()  # pyright: ignore[reportAttributeAccessIssue]

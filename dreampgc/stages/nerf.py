@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,64 +14,55 @@ from torch import Tensor
 
 from dreampgc import losses
 from dreampgc.cameras import Views, fixed_views, sample_views
-from dreampgc.checkpoint import pack_optimizer, unpack_optimizer
 from dreampgc.config import RunConfig
-from dreampgc.field import Background, InstantNGP
 from dreampgc.guidance.pictures import draw_gradient
 from dreampgc.guidance.propagation import METHODS, no_encoder
-from dreampgc.guidance.sds import Blend, ScoreDistillation
+from dreampgc.guidance.sds import Blend, Record, ScoreDistillation
 from dreampgc.images import to_frames
 from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import LatentPrior
-from dreampgc.render import OccupancyGrid, Rooms, Shading, render, render_image, sample_lights
+from dreampgc.render import Rooms, Shading, render, render_image, sample_lights
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.memory import MemoryLadder
-from dreampgc.transfer import upload
+from dreampgc.stages.recording import Outcome, Recorder
+from dreampgc.stages.state import NerfState
+from dreampgc.transfer import draw
 from dreampgc.types import RenderOutput
 
 #: Rays at a time where memory is short, at first and at the least; and the least render, in pixels a side.
 _MOST_RAYS, _FEWEST_RAYS, _SMALLEST = 2**13, 2**9, 32
+#: Regularisers that grow with the run: a fog is allowed at first, for matter must be able to move.
+_GROWING = ("opacity_entropy", "distortion")
 
 
-@dataclass
-class NerfState:
-    """All that training changes, and so all that a checkpoint holds."""
+@dataclass(frozen=True)
+class Occasion:
+    """What the host decides about a step before any of it runs: those of one `kind` differ in numbers alone.
 
-    field: InstantNGP
-    background: Background
-    grid: OccupancyGrid
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
+    ``views`` are on the CPU, ``size`` is that of the render in pixels (or latents), ``picture`` the number of the
+    picture that is compared with, where there are pictures.
+    """
 
-    def modules(self) -> dict[str, torch.nn.Module]:
-        """The modules by the names that their tensors have in a checkpoint."""
-        return {"field": self.field, "background": self.background, "grid": self.grid}
+    step: int
+    views: Views
+    shading: Shading
+    size: int
+    picture: int = 0
 
-    def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and plain values that `load` takes back, bit for bit."""
-        tensors = {f"{k}.{name}": t for k, m in self.modules().items() for name, t in m.state_dict().items()}
-        return {**tensors, **pack_optimizer(self.optimizer), "generator": self.generator.get_state()}, {}
-
-    def load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Take back what `save` gave."""
-        load_modules(self.modules(), tensors)
-        unpack_optimizer(self.optimizer, tensors)
-        self.generator.set_state(tensors["generator"])
-
-
-def load_modules(modules: dict[str, torch.nn.Module], tensors: dict[str, Tensor]) -> None:
-    """Give each module its own of a checkpoint's tensors (``NAME.key``)."""
-    for name, module in modules.items():
-        prefix = f"{name}."
-        module.load_state_dict({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What a recording is of."""
+        return self.shading, self.size, self.picture
 
 
 class NerfStage:
     """Trains a field so that the prior likes every view of it.
 
     ``state`` is what is trained, ``guidance`` holds the prior and the method; ``config`` is the run's. With ``rooms``
-    no step waits for the device.
+    no step waits for the device, and steps can be recorded (`record_steps`).
     """
+
+    now: Occasion
 
     def __init__(
         self,
@@ -85,32 +77,51 @@ class NerfStage:
         self.device = prior.device
         self._chunk: int | None = None  # rays at a time
         self._halvings = 0  # of the render's resolution
+        self._recorder: Recorder | None = None
+        self._record: Record | None = None  # the last step's
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All that the optimiser moves."""
+        return [p for group in self.state.optimizer.param_groups for p in group["params"]]
+
+    def record_steps(self, say: Callable[[str], None]) -> None:
+        """From now on replay what was done before (CUDA, and a stage with rooms); ``say`` hears why it cannot be."""
+        self._recorder = Recorder(self.parameters, self._all_rooms(), say)
 
     def train(self, loop: Loop) -> None:
         """The loop: occupancy, learning rates, and a step, in as much memory as there is."""
         state, total = self.state, self.config.loop.steps
-        memory = MemoryLadder([self.guidance.spare, self._fewer_rays, self._smaller], state.generator, state.optimizer)
-        parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+        rungs = [self._unrecorded, self.guidance.spare, self._fewer_rays, self._smaller]
+        memory = MemoryLadder(rungs, state.generator, state.optimizer)
         for step in loop.steps(loop.resume(), total):
             if step % self.config.render.grid_every == 0:
                 memory.attempt(functools.partial(self._look_again, 1.0 if step == 0 else 0.125), loop.console.warn)
             decay_rates(state.optimizer, self.config.optimizer.final_rate ** (step / total))
-            memory.attempt(functools.partial(self._step, loop, step, parameters), loop.console.warn)
+            memory.attempt(functools.partial(self._step, loop, step), loop.console.warn)
 
     def _look_again(self, share: float) -> None:
         """Bring the occupancy grid up to date."""
         state = self.state
         state.grid.update(state.field.density, state.generator, share=share, rooms=self.rooms)
 
-    def _step(self, loop: Loop, step: int, parameters: list[Tensor]) -> None:
-        """One step: views → image → shaped image gradient → loss → descent."""
-        views = self._sample_views(step)
-        out = self._render(views, step)
-        g_image = self.guidance.image_gradient(out.image.detach(), views, step)  # data: shaped, float32
-        regularisers = self._regularisers(out, step)
+    def _step(self, loop: Loop, step: int) -> None:
+        """What the host decides, then the work, as it is or replayed, then the descent."""
+        self.now = self._occasion(step)
+        self.guidance.at(step)
+        found = self._work() if self._recorder is None else self._recorder.play(self.now.kind, self._work)
+        self._record = found.record
+        loop.apply(self.state.optimizer, found.loss, self.parameters)
+        loop.log(step, found.metrics)
+
+    def _work(self) -> Outcome:
+        """The algorithm: views → image → shaped image gradient → loss."""
+        views = self._views()
+        out = self._render(views)
+        g_image = self.guidance.image_gradient(out.image.detach(), views, self.now.step)  # data: shaped, float32
+        regularisers = self._regularisers(out)
         loss = (out.image * g_image).sum() / len(views) + sum(regularisers.values(), out.image.new_zeros(()))
-        loop.apply(self.state.optimizer, whole(loss, out), parameters)
-        loop.log(step, {"loss": loss.detach(), **self._metrics(out, regularisers)})
+        return self._outcome(loss, regularisers, out)
 
     def preview(self, done: int) -> NDArray[np.uint8]:
         """Four sides, lit and as depth: ``[2S, 4S, 3]``."""
@@ -133,12 +144,12 @@ class NerfStage:
 
     def gradient_picture(self, done: int) -> NDArray[np.uint8]:
         """The last step's image gradient, before and after shaping; its norms at every pixel."""
-        last = self.guidance.last
+        last = self._record
         assert last is not None, "a gradient is drawn after a step"
         return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
 
-    def _sample_views(self, step: int) -> Views:
-        """Where this step looks from."""
+    def _occasion(self, step: int) -> Occasion:
+        """Where this step looks from and how."""
         cameras = self.config.cameras
         views = sample_views(
             cameras.batch, self.state.generator, elevation=cameras.elevation, distance=cameras.distance, fov=cameras.fov
@@ -146,23 +157,31 @@ class NerfStage:
         views = self._turned(views, step)
         if self.rooms is not None:
             self.rooms.scale = views.magnification()
-        return views.to(self.device)
+        size = self.prior.image_size // self.prior.downsampling if self.latent else self._resolution(step)
+        return Occasion(step, views, self._shading(), size)
 
     def _turned(self, views: Views, step: int) -> Views:
         """``views`` (on the CPU) as they are: the whole circle is open from the first step on."""
         return views
 
-    def _render(self, views: Views, step: int) -> RenderOutput:
-        """A training view: random background, shading and light, at the step's resolution."""
-        generator = self.state.generator
-        shading = self._shading()
-        size = self.prior.image_size // self.prior.downsampling if self.latent else self._resolution(step)
-        ambient = 0.3 + 0.5 * torch.rand(len(views), generator=generator)
+    def _views(self) -> Views:
+        """This step's cameras on the device."""
+        return Views(*draw(lambda: self.now.views.together(), self.device).unbind())
+
+    def _progress(self) -> Tensor:
+        """The share of the run that is done, 0-d."""
+        total = self.config.loop.steps
+        return draw(lambda: torch.tensor(self.now.step / total), self.device)
+
+    def _render(self, views: Views) -> RenderOutput:
+        """A training view: random background and light."""
+        generator, count = self.state.generator, len(views)
+        ambient = draw(lambda: 0.3 + 0.5 * torch.rand(count, generator=generator), self.device)
         light = sample_lights(views, generator)
-        frame = self._frame(views, size)
-        frame["background"] = self._background(views, size)
+        frame = self._frame(views, self.now.size)
+        frame["background"] = self._background(views, self.now.size)
         frame["normals"] = self.config.regularisers.normal_smoothness > 0
-        frame |= {"shading": shading, "light": light, "ambient": upload(ambient, self.device)}
+        frame |= {"shading": self.now.shading, "light": light, "ambient": ambient}
         return self._draw(views, self.rooms, **frame)
 
     def _draw(self, views: Views, rooms: Rooms | None, **frame: Any) -> RenderOutput:
@@ -170,6 +189,15 @@ class NerfStage:
         state = self.state
         options = {"generator": state.generator, "rooms": rooms, "chunk": self._chunk}
         return render(state.field, views, state.grid, **frame, **options)
+
+    def _all_rooms(self) -> list[Rooms]:
+        return [] if self.rooms is None else [self.rooms]
+
+    def _unrecorded(self) -> str | None:
+        if self._recorder is None:
+            return None
+        self._recorder = None
+        return "steps are not recorded"
 
     def _fewer_rays(self) -> str | None:
         if self._chunk == _FEWEST_RAYS:
@@ -206,7 +234,8 @@ class NerfStage:
         kind = self.config.render.background
         if kind == "learned":
             return self.state.background(views.rays(size, size).directions)
-        dice = upload(torch.rand(len(views), 4, generator=self.state.generator), self.device)
+        count = len(views)
+        dice = draw(lambda: torch.rand(count, 4, generator=self.state.generator), self.device)
         plain = kind == "white"
         return self._colour(torch.where((dice[:, 3:] < 0.5) | plain, torch.ones_like(dice[:, :3]), dice[:, :3]))
 
@@ -218,32 +247,37 @@ class NerfStage:
         matrix, bias = self.prior.linear_rgb_to_latent
         return rgb @ matrix + bias
 
-    def _regularisers(self, out: RenderOutput, step: int) -> dict[str, Tensor]:
+    def _regularisers(self, out: RenderOutput) -> dict[str, Tensor]:
         """The weighted regularisers of this step, by name; those that need normals only where there are some."""
         weights = self.config.regularisers
-        progress = step / self.config.loop.steps
         found = {
-            # A fog is allowed at first: matter must be able to move.
-            "opacity_entropy": (weights.opacity_entropy * progress, losses.opacity_entropy),
+            "opacity_entropy": (weights.opacity_entropy, losses.opacity_entropy),
             "sparsity": (weights.sparsity, losses.sparsity),
             "normal_smoothness": (weights.normal_smoothness, losses.normal_smoothness),
             "orientation": (weights.orientation if "normals" in out.extras else 0.0, losses.orientation),
-            "distortion": (weights.distortion * progress, losses.distortion),
+            "distortion": (weights.distortion, losses.distortion),
         }
         terms = {name: weight * term(out) for name, (weight, term) in found.items() if weight > 0}
+        for name in _GROWING:
+            if name in terms:
+                terms[name] = terms[name] * self._progress()
         if weights.total_variation > 0:
             volumes = self.state.field.encoding.coarse_volumes()
             variation = sum(losses.total_variation(volume, dimensions=3) for volume in volumes)
             terms["total_variation"] = weights.total_variation * torch.as_tensor(variation)
         return terms
 
-    def _metrics(self, out: RenderOutput, regularisers: dict[str, Tensor]) -> dict[str, Any]:
-        return {
+    def _outcome(self, loss: Tensor, terms: dict[str, Tensor], *renders: RenderOutput) -> Outcome:
+        """The first of ``renders`` is the one that the prior saw; a loss of samples that found no room is no number."""
+        out = renders[0]
+        metrics = {
+            "loss": loss.detach(),
             "opacity": out.opacity.detach().mean(),
             "samples": out.extras["valid"].sum() if "valid" in out.extras else len(out.extras["rays"]),
-            **{name: term.detach() for name, term in regularisers.items()},
+            **{name: term.detach() for name, term in terms.items()},
             **self.guidance.metrics,
         }
+        return Outcome(whole(loss, *renders), metrics, self.guidance.last)
 
 
 def whole(loss: Tensor, *renders: RenderOutput) -> Tensor:

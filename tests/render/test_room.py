@@ -132,12 +132,12 @@ def test_padding_is_spread(field: InstantNGP, grid: OccupancyGrid) -> None:
 def test_what_finds_no_room_is_told(
     field: InstantNGP, grid: OccupancyGrid, purpose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reserve(self: Rooms, asked: str, among: int, count: Tensor, scale: float = 1.0) -> int:
+    def reserve(self: Rooms, asked: str, among: int, count: Tensor, *, of_views: bool = True) -> int:
         return int(count) - (asked == purpose)
 
     monkeypatch.setattr(Rooms, "reserve", reserve)
     assert not drawn(field, grid, "lambertian", Rooms()).extras["whole"]
-    monkeypatch.setattr(Rooms, "reserve", lambda self, asked, among, count, scale: int(count))
+    monkeypatch.setattr(Rooms, "reserve", lambda self, asked, among, count: int(count))
     assert drawn(field, grid, "lambertian", Rooms()).extras["whole"]
 
 

@@ -109,7 +109,8 @@ def test_rays_in_chunks_give_the_same_step(prior: DiffusionPrior) -> None:
     for chunk in (None, 70):
         stage = build_text_stage(small_config(loop__steps=4, **options), prior)
         stage._chunk = chunk
-        out = stage._render(stage._sample_views(2), 2)
+        stage.now = stage._occasion(2)
+        out = stage._render(stage._views())
         terms = stage._regularisers(out, 2)
         (out.image.square().sum() + torch.stack(list(terms.values())).sum()).backward()
         rays = out.extras["rays"]

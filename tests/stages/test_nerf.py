@@ -44,7 +44,8 @@ def trained(mini: DiffusionPrior, folder: Path, **options: Any) -> NerfStage:
 
 
 def rendered(stage: NerfStage, step: int = 0) -> RenderOutput:
-    return stage._render(stage._sample_views(step), step)
+    stage.now = stage._occasion(step)
+    return stage._render(stage._views())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -136,7 +137,7 @@ def test_learned_background_depends_on_the_direction_and_learns(mini: DiffusionP
     stage = trained(mini, tmp_path / "run", render__background="learned")
     fresh = build_text_stage(stage.config, mini).state.background.state_dict()
     assert all(not torch.equal(fresh[name], new) for name, new in stage.state.background.state_dict().items())
-    background = stage._background(stage._sample_views(0), 8)
+    background = stage._background(stage._occasion(0).views, 8)
     assert background.shape == (1, 3, 8, 8)
     assert background.std(dim=(2, 3)).min() > 0
 

@@ -1,0 +1,123 @@
+"""A step's work as one CUDA graph: a GPU runs thousands of small kernels faster than Python launches them.
+
+Steps of one kind do the same with other numbers. The first of a kind runs as it always did, and so does the first of
+each size of its buffers; from the second on there is a recording, which is replayed. What the host draws for a step
+reaches a recording through `dreampgc.transfer.draw`; what it would decide by looking at the device it may not.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dreampgc.guidance.sds import Record
+from dreampgc.render.room import Place, Rooms
+from dreampgc.transfer import Tape
+
+#: Recordings that are kept. Each holds its inputs and results; they share the memory in between.
+_MOST = 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the work of a step found, before the descent.
+
+    ``loss`` (0-d) has its graph, or none when the parameters already hold their gradients. ``metrics`` is to be logged;
+    ``record`` is what pictures of gradients are drawn from.
+    """
+
+    loss: Tensor
+    metrics: Mapping[str, Any]
+    record: Record | None
+
+
+class Recorder:
+    """Plays the work of steps, recorded where that was done before; what cannot be recorded runs as it is.
+
+    ``parameters`` are those of the loss, ``rooms`` what the work reserves its buffers in, and ``say`` hears, once, why
+    nothing can be recorded.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], rooms: Sequence[Rooms], say: Callable[[str], None]) -> None:
+        self._parameters, self._rooms, self._say = list(parameters), list(rooms), say
+        self._places: dict[Hashable, list[tuple[Place, ...]]] = {}
+        self._seen: set[Hashable] = set()
+        self._recordings: OrderedDict[Hashable, Recording] = OrderedDict()
+        self._gradients: list[Tensor] = []
+        self._pool: Any = None
+        self._broken = False
+
+    def play(self, kind: Hashable, work: Callable[[], Outcome]) -> Outcome:
+        """What ``work`` gives in a step of this ``kind``."""
+        if self._broken:
+            return work()
+        places = self._places.get(kind, [()] * len(self._rooms))
+        sizes = tuple(rooms.plan(some) for rooms, some in zip(self._rooms, places, strict=True))
+        key = kind, sizes
+        if key not in self._seen or kind not in self._places:
+            outcome = work()
+            self._places[kind] = [tuple(rooms.counts) for rooms in self._rooms]
+            self._seen.add(key)
+            return outcome
+        if key not in self._recordings and not self._record(key, work):
+            return work()
+        self._recordings.move_to_end(key)
+        return self._recordings[key].replay()
+
+    def _record(self, key: Hashable, work: Callable[[], Outcome]) -> bool:
+        """Whether there is a recording now."""
+        if not self._gradients:
+            self._gradients = [torch.zeros_like(parameter) for parameter in self._parameters]
+            self._pool = torch.cuda.graph_pool_handle()
+        try:
+            recording = Recording(work, self._parameters, self._gradients, self._rooms, self._pool)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # libraries and drivers each have errors of their own
+            self._broken = True
+            self._recordings.clear()
+            sentence = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+            self._say(f"steps cannot be recorded here and run slower ({sentence})")
+            return False
+        self._recordings[key] = recording
+        if len(self._recordings) > _MOST:
+            self._recordings.popitem(last=False)
+        return True
+
+
+class Recording:
+    """The work of one kind and size of step, and the gradients of its loss, as a CUDA graph."""
+
+    def __init__(
+        self,
+        work: Callable[[], Outcome],
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        rooms: Sequence[Rooms],
+        pool: Any,
+    ) -> None:
+        self._parameters, self._gradients, self._rooms = parameters, gradients, rooms
+        self._tape, self._graph = Tape(), torch.cuda.CUDAGraph()
+        # Other threads, such as a viewer's, may go on with their own work on the device meanwhile.
+        with self._tape.recording(), torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+            outcome = work()
+            found = torch.autograd.grad(outcome.loss, parameters, allow_unused=True)
+            for kept, gradient in zip(gradients, found, strict=True):
+                kept.copy_(torch.zeros_like(kept) if gradient is None else gradient)
+        self._outcome = replace(outcome, loss=outcome.loss.detach())
+        self._counts = [dict(each.counts) for each in rooms]
+
+    def replay(self) -> Outcome:
+        """Do it with new numbers. The parameters have their gradients then; all results last until the next step."""
+        self._tape.refill()
+        self._graph.replay()
+        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+            parameter.grad = gradient
+        for rooms, counts in zip(self._rooms, self._counts, strict=True):
+            rooms.observe(counts)
+        return self._outcome
