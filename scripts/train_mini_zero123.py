@@ -67,7 +67,7 @@ def main() -> None:
     model.unet.to(memory_format=torch.channels_last)
     trainer = session.trainer("-".join(["views", *map(str, arguments.channels)]), arguments.steps, arguments.rate)
     train_views(model, pairs, trainer, batch=arguments.batch)
-    loss = held_out_view_loss(model.eval(), unseen)
+    loss = held_out_view_loss(model.eval(), unseen, batch=min(256, arguments.batch))
     session.say("views", held_out_loss=round(loss, 5))
 
     export_views(arguments.output, model, arguments.size)
