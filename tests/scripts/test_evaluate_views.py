@@ -98,7 +98,7 @@ def test_the_sheet_has_a_row_an_object(trial: Trial, tmp_path: Path) -> None:
     with Image.open(tmp_path / "views.png") as sheet:
         assert sheet.size == (5 * SIZE, 2 * SIZE)
         pixels = torch.from_numpy(np.array(sheet))
-    # Of three objects the first and the last; of the last: the reference, a sample, its truth, the other sample, its truth
+    # Of three objects the first and the last; a row is the reference, then samples and truths by turns.
     second = pixels[SIZE:].reshape(SIZE, 5, SIZE, 3).permute(1, 3, 0, 2) / 255
     expected = torch.stack([trial.references[2], trial.samples[4], trial.truths[4], trial.samples[5], trial.truths[5]])
     torch.testing.assert_close(second, expected, atol=0.003, rtol=0)

@@ -94,3 +94,6 @@ def test_the_text_prior_learns_from_the_same_pictures_with_the_same_vae(scripts:
     assert all(torch.equal(ours[name], shipped[name]) for name in shipped)
     with pytest.raises(SystemExit, match="groups of 4 views, not of --views 2"):
         scripts.run("mini_prior", "--views", "2", *options)
+    with pytest.raises(SystemExit):
+        scripts.run("mini_zero123", "--views", "1")
+    assert "--views must be 2 or more" in scripts.capsys.readouterr().err
