@@ -12,14 +12,16 @@ import torch
 from mini_prior import data as data_module
 from mini_prior import denoiser
 from mini_prior.captions import FORMS, MIXED, Captions, make_caption
-from mini_prior.data import NAMES, NONE, Dataset, draw_attributes, draw_shapes, render_dataset
+from mini_prior.data import NAMES, NONE, Dataset, compiled_once, draw_attributes, draw_shapes, render_dataset
 from mini_prior.tokenizer import make_tokenizer
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from dreampgc.cameras import Views, sample_views
 from dreampgc.world.objects import CARRIERS, CLASSES, HELD_OUT_SEED, Caption
 from dreampgc.world.paints import ATTRIBUTES
 from dreampgc.world.render import Light, Picture
-from dreampgc.world.scene import Item, Pair, Scene, upper_and_base
+from dreampgc.world.scene import Item, Pair, Scene, make_scene, upper_and_base
+from dreampgc.world.sculpture import KINDS
 
 
 def test_training_never_draws_what_is_held_out() -> None:
@@ -117,6 +119,20 @@ def test_neither_pictures_nor_groups_mix_training_and_held_out(seen: Seen, views
     seen.seeds.clear()
     render_dataset(16, 8, "cpu", seed=1, shapes=2, views=views, held_out=True)
     assert seen.seeds and min(seen.seeds) >= HELD_OUT_SEED
+
+
+def test_scenes_with_any_slots_share_one_compilation() -> None:
+    def total(scene: Scene, points: torch.Tensor) -> torch.Tensor:
+        kinds = (scene.boxes, scene.balls, scene.cones, scene.rings)
+        return points.sum() + sum((kind.size.sum() for kind in kinds), torch.zeros(()))
+
+    counter = CompileCounterWithBackend("eager")
+    compiled = compiled_once(total, counter)
+    for spare in ((0, 0, 0, 0), (1, 2, 3, 4), (5, 5, 0, 0)):  # beyond nine slots, which are enough for a car
+        slots = {kind: 9 + more for kind, more in zip(KINDS, spare, strict=True)}
+        scene, points = make_scene([("car", "red", 0), ("car", "red", 1)], slots), torch.ones(2, 9 + spare[1], 3)
+        torch.testing.assert_close(compiled(scene, points), total(scene, points))
+    assert counter.frame_count == 1
 
 
 def test_single_pictures_have_the_cameras_that_they_always_had() -> None:
