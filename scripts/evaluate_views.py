@@ -3,9 +3,10 @@
 
     python scripts/evaluate_views.py --prior mini-zero123
 
-Every object is shown once from a random camera, and asked for from some others. Beside the samples are measured: the
-reference picture itself, and the mean of all true pictures, which a model must beat; and the true pictures after the
-VAE has coded them, which no sample in its latents is expected to beat.
+Every object is shown once from a random camera, and asked for from some others, at distances in world units, as
+mini-zero123 takes them. Beside the samples are measured: the reference picture itself, and the mean of all true
+pictures, which a model must beat; and the true pictures after the VAE has coded them, which no sample in its latents
+is expected to beat.
 """
 
 from __future__ import annotations
@@ -124,11 +125,12 @@ def figures(trial: Trial) -> dict[str, dict[str, float]]:
 
 
 def save_sheet(trial: Trial, path: Path, objects: int = 16) -> None:
-    """Write one row an object: its reference, then each sample beside its truth."""
+    """Write one row an object, for ``objects`` spread over all: its reference, then each sample beside its truth."""
     count = len(trial.references)
+    shown = torch.linspace(0, count - 1, min(objects, count)).long()
     samples, truths = (images.unflatten(0, (count, -1)) for images in (trial.samples, trial.truths))
     pairs = torch.stack([samples, truths], dim=2).flatten(1, 2)
-    rows = torch.cat([trial.references[:, None], pairs], dim=1)[:objects]
+    rows = torch.cat([trial.references[:, None], pairs], dim=1)[shown]
     save_grid(rows.flatten(0, 1), path, rows.shape[1])
 
 

@@ -41,6 +41,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--channels", type=int, nargs=3, default=(80, 112, 144), help="of the UNet's three levels")
     parser.add_argument("--objects", type=int, default=64, help="held-out objects whose novel views are measured")
     arguments = parser.parse_args()
+    if arguments.views < 2:
+        parser.error("--views must be 2 or more: it learns from pairs of views")
     if arguments.smoke:
         small = {"size": 32, "images": 8, "shapes": 1, "steps": 2, "batch": 4, "channels": (32, 32, 32)}
         vars(arguments).update(small, objects=2, save_every=1, sample_steps=1)
@@ -59,15 +61,14 @@ def main() -> None:
         return
     vae = session.finished_vae(arguments.vae)
     scaling = vae.config["scaling_factor"]
-    pairs, unseen = (
-        Pairs(part, encode_over_white(vae, part), scaling) for part in (data, session.pictures("held-out"))
-    )
+    parts = (data, session.pictures("held-out"))
+    pairs, unseen = (Pairs(part, encode_over_white(vae, part), scaling) for part in parts)
     session.say("latents")
     model = ViewDenoiser(arguments.size, tuple(arguments.channels), scaling).to(device)
     model.unet.to(memory_format=torch.channels_last)
     trainer = session.trainer("-".join(["views", *map(str, arguments.channels)]), arguments.steps, arguments.rate)
     train_views(model, pairs, trainer, batch=arguments.batch)
-    loss = held_out_view_loss(model.eval(), unseen)
+    loss = held_out_view_loss(model.eval(), unseen, batch=min(256, arguments.batch))
     session.say("views", held_out_loss=round(loss, 5))
 
     export_views(arguments.output, model, arguments.size)

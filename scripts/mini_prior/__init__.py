@@ -1,1 +1,1 @@
-"""The parts of ``scripts/train_mini_prior.py``: data, autoencoder, denoiser, and the Stable-Diffusion layout."""
+"""The parts of the scripts that train the embedded priors: data, networks, training, and diffusers layouts."""

@@ -6,14 +6,16 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx.experimental import _config as symbolic_shapes  # torch has this switch nowhere else
 
 from dreampgc.cameras import sample_views
 from dreampgc.world.objects import CARRIERS, CLASSES, HELD_OUT_SEED, Caption
 from dreampgc.world.paints import ATTRIBUTES
-from dreampgc.world.render import Light, random_lights, render_world
+from dreampgc.world.render import Distance, Light, random_lights, render_world
 from dreampgc.world.scene import (
     Item,
     Pair,
@@ -150,8 +152,8 @@ def render_dataset(
     lamps = random_lights(count // views, generator)
     rgba = torch.empty(count, 4, size, size, dtype=torch.uint8, device=device)
     shape, colour = signed_distance, albedo
-    if device == "cuda" and count > 4096:  # slots differ from batch to batch: one kernel for all of them
-        shape, colour = (torch.compile(function, dynamic=True) for function in (shape, colour))
+    if device == "cuda" and count > 4096:
+        shape, colour = compiled_once(shape), compiled_once(colour)
     for scene, pictures in _batches(items, shown, views):
         for start in range(0, len(pictures), chunk):
             # The last chunk overlaps the one before it, so that compiled code sees one batch size.
@@ -168,6 +170,21 @@ def render_dataset(
     objects = torch.tensor([_numbers(items[k], w) for k, w in zip(shown, worn, strict=True)])
     told = (objects.repeat_interleave(views, dim=0), cameras.azimuth, cameras.elevation, cameras.distance)
     return Dataset(rgba, *(tensor.to(device) for tensor in told), views=views)
+
+
+def compiled_once(function: Distance, backend: Any = "inductor") -> Distance:
+    """``function`` compiled for scenes with any numbers of slots and points.
+
+    The compiler takes sizes that happen to be equal for one and the same, and would start again, half a minute each
+    time, whenever they differ.
+    """
+    compiled = torch.compile(function, dynamic=True, backend=backend)
+
+    def call(scene: Scene, points: Tensor) -> Tensor:
+        with symbolic_shapes.patch(use_duck_shape=False):
+            return compiled(scene, points)
+
+    return call
 
 
 def _batches(

@@ -56,8 +56,8 @@ latents of `mini`, beside which it lies.
 
 ![samples](samples.webp)
 
-One row for each of the first held-out objects, none picked: the reference picture, then four times a sample (guidance
-scale 3, 30 DDIM steps) beside the truth.
+A row for each of up to 16 held-out objects, spread evenly over those that were measured, none picked: the reference
+picture, then four times a sample (guidance scale 3, 30 DDIM steps) beside the truth.
 
 ## What it is told
 The reference picture, over white: as latents beside the noisy ones, and as an embedding; and the wanted camera

@@ -64,8 +64,8 @@ def write_family(directory: Path, family: Family) -> Path:
     return directory
 
 
-def write_zero123(directory: Path) -> Path:
-    """Save a tiny Zero123, part by part: diffusers has no pipeline for it."""
+def write_zero123(directory: Path, **unet: Any) -> Path:
+    """Save a tiny Zero123, part by part: diffusers has no pipeline. ``unet`` changes its UNet's configuration."""
     torch.manual_seed(5)
     vision = CLIPVisionConfig(
         hidden_size=16,
@@ -77,7 +77,7 @@ def write_zero123(directory: Path) -> Path:
         projection_dim=16,
     )
     parts: dict[str, Any] = {
-        "unet": UNet2DConditionModel(**(TINY_UNET | {"attention_head_dim": 4, "in_channels": 8})),
+        "unet": UNet2DConditionModel(**(TINY_UNET | {"attention_head_dim": 4, "in_channels": 8} | unet)),
         "vae": _vae(scaling_factor=0.18215),
         "image_encoder": CLIPVisionModelWithProjection(vision),
         "clip_camera_projection": CLIPCameraProjection(embedding_dim=16),

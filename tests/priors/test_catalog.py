@@ -16,7 +16,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from dreampgc.cli import run_command
 from dreampgc.errors import InputError, MissingError
 from dreampgc.priors import catalog
-from dreampgc.priors.catalog import KNOWN, installed, resolve
+from dreampgc.priors.catalog import EMBEDDED, KNOWN, PriorSource, installed, resolve
 
 
 class Hub:
@@ -111,17 +111,25 @@ def test_auto_follows_the_device(hub: Hub, tiny_model: Path, monkeypatch: pytest
     assert resolve("auto", "cuda:1").name == "sd21"
 
 
-def test_an_incomplete_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_an_incomplete_installation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(catalog, "MINI_DIRECTORY", tmp_path)
-    assert installed("mini") is None
-    with pytest.raises(MissingError, match="reinstall dreampgc"):
-        resolve("mini")
+    monkeypatch.setattr(catalog, "MINI_ZERO123_DIRECTORY", tmp_path)
+    assert installed(name) is None
+    with pytest.raises(MissingError, match=f"lacks the {name} prior .*: reinstall dreampgc"):
+        resolve(name)
+    assert run_command(["priors", "check", name]) == 3
+    assert f"{name} is not on this machine: reinstall dreampgc" in capsys.readouterr().err
+    assert run_command(["priors", "list"]) == 0
+    assert f" {name} missing " in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_cache_comes_before_the_network(hub: Hub, tiny_model: Path) -> None:
     hub.cached[SECOND] = tiny_model
     assert resolve("sd21").directory == tiny_model
-    assert installed("sd21") == tiny_model
+    assert installed("sd21") == PriorSource("sd21", tiny_model)
     assert hub.asked == []
 
 
@@ -130,7 +138,7 @@ def test_an_incomplete_cache_is_completed(hub: Hub, tiny_model: Path, tmp_path: 
     hub.online[SECOND] = tiny_model
     assert installed("sd21") is None
     assert resolve("sd21").directory == hub.folder / SECOND
-    assert installed("sd21") == hub.folder / SECOND
+    assert installed("sd21") == PriorSource("sd21", hub.folder / SECOND)
 
 
 def test_the_mirror_is_tried(hub: Hub, tiny_model: Path) -> None:
@@ -164,7 +172,7 @@ def test_pull_into_the_cache_makes_a_prior_ready(
     assert run_command(["priors", "pull", "sd15", "--json"]) == 0
     event = json.loads(capsys.readouterr().out)
     assert (event["event"], event["name"]) == ("pulled", "sd15")
-    assert installed("sd15") == Path(event["directory"])
+    assert installed("sd15") == PriorSource("sd15", Path(event["directory"]))
     assert run_command(["priors", "check", "sd15"]) == 0
 
 
@@ -185,16 +193,18 @@ def test_a_repository_of_pickles_is_left_alone(hub: Hub, tiny_model: Path, tmp_p
 def test_each_known_prior_says_its_size_and_its_licence() -> None:
     for name, prior in KNOWN.items():
         assert prior.licence and 0 < prior.gigabytes < 10
-        assert bool(prior.repositories) == (name != "mini")
+        assert bool(prior.repositories) == (name not in EMBEDDED)
 
 
-@pytest.mark.parametrize("name", ["sd21", "owner/model"])
-def test_weights_that_cannot_be_had(hub: Hub, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "embedded"), [("sd21", "mini"), ("owner/model", "mini"), ("zero123-xl", "mini-zero123")]
+)
+def test_weights_that_cannot_be_had(hub: Hub, name: str, embedded: str) -> None:
     with pytest.raises(MissingError) as raised:
         resolve(name)
     message = str(raised.value)
     assert f"`dreampgc priors pull {name}`" in message
-    assert "--prior mini" in message
+    assert f"`--prior {embedded}`" in message
     assert "no route to the hub" in message
     assert "more" not in message
     assert raised.value.exit_code == 3

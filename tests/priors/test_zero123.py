@@ -18,13 +18,16 @@ from transformers import CLIPVisionModelWithProjection
 
 from dreampgc.cameras import Views
 from dreampgc.cli import run_command
-from dreampgc.errors import InputError
+from dreampgc.cli.options import family
+from dreampgc.errors import InputError, MissingError
 from dreampgc.guidance.propagation import METHODS, propagate
+from dreampgc.priors import catalog
 from dreampgc.priors.base import Reference, ViewCondition, ViewPrior
 from dreampgc.priors.catalog import resolve
 from dreampgc.priors.checking import examine
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.layout import VIEW_PARTS, choose_files
+from dreampgc.priors.linear import LinearMap
 from dreampgc.priors.projection import CLIPCameraProjection
 from dreampgc.priors.zero123 import Kind, Zero123Prior, pose_features
 from tests.priors.families import assert_found, write_zero123
@@ -258,3 +261,51 @@ def test_the_catalogue_keeps_text_and_views_apart(directory: Path, tiny_model: P
 def test_its_files_are_fetched_and_no_others(directory: Path) -> None:
     names = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
     assert choose_files([*names, "README.md", "safety_checker/config.json", "unet/other.bin"]) == sorted(names)
+
+
+@pytest.fixture
+def embedded(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the embedded priors: mini-zero123 without a VAE, and mini with that VAE and its map."""
+    shutil.copytree(copy / "vae", tmp_path / "mini" / "vae")
+    shutil.rmtree(copy / "vae")
+    LinearMap((torch.ones(3, 4), torch.zeros(4)), None).save(tmp_path / "mini")
+    copy.rename(tmp_path / "mini_zero123")
+    monkeypatch.setattr(catalog, "MINI_DIRECTORY", tmp_path / "mini")
+    monkeypatch.setattr(catalog, "MINI_ZERO123_DIRECTORY", tmp_path / "mini_zero123")
+    return tmp_path
+
+
+def test_the_embedded_one_uses_the_vae_of_mini(embedded: Path, prior: Zero123Prior, image: Tensor) -> None:
+    source = resolve("mini-zero123")
+    assert (source.name, source.family, source.directory) == ("mini-zero123", "mini", embedded / "mini_zero123")
+    loaded = source.load_views()
+    assert (loaded.name, loaded.kind, loaded.image_size) == ("mini-zero123", "zero123", 32)
+    assert torch.equal(loaded.encode(image), prior.encode(image))
+    assert loaded.linear_rgb_to_latent is not None and bool((loaded.linear_rgb_to_latent[0] == 1).all())
+    with pytest.raises(InputError, match="mini-zero123 is a Zero123: it is shown a picture"):
+        source.check_prompt("a car")
+
+
+def test_the_check_reads_it_with_the_vae_of_mini(embedded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["priors", "check", "mini-zero123"]) == 0
+    assert capsys.readouterr().out.count("right") == len(VIEW_PARTS)
+    assert run_command(["priors", "pull", "mini-zero123"]) == 0
+    assert str(embedded / "mini_zero123") in capsys.readouterr().err
+    # As a plain directory it is not complete.
+    assert run_command(["priors", "check", str(embedded / "mini_zero123")]) == 2
+
+
+@pytest.mark.parametrize(("lost", "says"), [("mini/vae", "vae is missing"), ("mini_zero123/unet", "unet is missing")])
+def test_the_embedded_one_incomplete(embedded: Path, lost: str, says: str) -> None:
+    shutil.rmtree(embedded / lost)
+    assert catalog.installed("mini-zero123") is None
+    with pytest.raises(MissingError, match=f"lacks the mini-zero123 prior .*{says}.*: reinstall dreampgc"):
+        resolve("mini-zero123")
+
+
+def test_small_views_want_the_presets_of_small_priors(tmp_path: Path, directory: Path) -> None:
+    assert family("mini-zero123", "cpu") == family(str(directory), "cpu") == resolve(str(directory)).family == "mini"
+    large = write_zero123(tmp_path / "large", sample_size=32)
+    assert family("zero123-xl", "cpu") == family(str(large), "cpu") == resolve(str(large)).family == "full"
+    (large / "unet" / "config.json").write_text("{")
+    assert family(str(large), "cpu") == "full"
