@@ -9,8 +9,8 @@ python scripts/bench_step.py --only mini --ways graphs --profile profile.json   
 The steps are those of a real run: `NerfStage.train` in its `Loop`, with hooks that note the device's time. The ways are
 the values of ``loop.acceleration``; "off" is eager diffusers whose host waits in every step, which is what others do.
 Full-size priors have random weights, which cost the same. A row is printed as soon as it is known, and a part that
-fails is a row too. Milliseconds are medians over the steps on the device's own clock. "syncs" are the halts of the host
-that torch warns of. FLOP are counted in the networks alone, and the matrix rate is measured in the same run.
+fails is a row too. Milliseconds are medians over the steps on the device's own clock; the networks' are measured alone,
+and the rest is what is left of the step. "syncs" are the halts of the host that torch warns of. FLOP are counted in the networks alone, and the matrix rate is measured in the same run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 import step_timing
 import torch
 from random_priors import make_prior
-from step_timing import COUNTED, PROFILED, Clock, TimedLoop
+from step_timing import COUNTED, PROFILED, Clock, TimedLoop, network_times
 from torch.utils.flop_counter import FlopCounterMode
 
 from dreampgc.building import build_text_stage, speed_up
@@ -65,7 +65,7 @@ def config_of(case: str, way: str) -> RunConfig:
         "loop.checkpoint_every": 0,
         "loop.preview_every": 0,
         "loop.gradient_every": 0,
-        **({} if name == "mini" else {"loop.steps": 10_000}),
+        "loop.steps": 2300 if name == "mini" else 10_000,
     }
     return load_config(options=options, family=lambda prior, device: "mini" if prior == "mini" else "full")
 
@@ -115,14 +115,16 @@ def measure(case: str, way: str, prior: DiffusionPrior, asked: argparse.Namespac
     with tempfile.TemporaryDirectory() as folder:
         run = create_run(config, Path(folder) / "run")
         with run.active(), TimedLoop(run, config.loop, Console(quiet=True), save=state.save, load=state.load) as loop:
-            most = min(asked.steps, config.loop.steps - step_timing.WARM_UP - COUNTED - PROFILED - 2)
+            most = min(asked.steps, config.loop.steps - step_timing.WARM_UP[way] - COUNTED - PROFILED - 2)
             loop.prepare(stage, most, asked.seconds, asked.profile)
             stage.train(loop)
         lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     times = [before.until(after) for before, after in pairwise(loop.clocks)]
-    parts = loop.parts.medians()
-    networks = sum(parts[name] for name in ("VAE forward", "VAE backward", "UNet (guided)"))
-    early = config.render.ramp * config.loop.steps - step_timing.WARM_UP
+    peak = torch.cuda.max_memory_allocated() if cuda else None  # before the networks are measured alone
+    parts = network_times(prior, CASES[case][1], recorded=way != "off")
+    networks = sum(parts.values())
+    parts["field and all else"] = round(statistics.median(times) - networks, 3)
+    early = config.render.ramp * config.loop.steps - step_timing.WARM_UP[way]
     return {
         "case": case,
         "way": way,
@@ -130,8 +132,10 @@ def measure(case: str, way: str, prior: DiffusionPrior, asked: argparse.Namespac
         "ms": statistics.median(times),
         "networks, TFLOP/s": work / networks / 1e9,
         "syncs": loop.halts,
-        "peak GiB": torch.cuda.max_memory_allocated() / 2**30 if cuda else None,
-        "reserved GiB": torch.cuda.max_memory_reserved() / 2**30 if cuda else None,
+        "peak GiB": peak / 2**30 if peak is not None else None,
+        "GiB allocated and reserved, by tenths": [
+            [round(x / 2**30, 2) for x in loop.memory[(len(loop.memory) - 1) * k // 9]] for k in range(10)
+        ],
         "steps": len(times),
         "warm-up s": loop.warm_up_seconds,
         "parts": parts,
@@ -147,7 +151,7 @@ def tell(row: dict[str, Any]) -> None:
     """Print a row, and below it where its time goes."""
     cells = (f"{row[name]:.4g}" if isinstance(row.get(name), float) else str(row.get(name)) for name in COLUMNS)
     print("|", " | ".join(cells), "|", flush=True)
-    for name in ("parts", "ms before and after the ramp", "samples", "bad steps", "warm-up s", "reserved GiB", "error"):
+    for name in ("parts", "ms before and after the ramp", "samples", "bad steps", "warm-up s", "GiB allocated and reserved, by tenths", "error"):
         if row.get(name) is not None:
             print(f"    {name}: {row[name]}", flush=True)
 

@@ -1,4 +1,4 @@
-"""A training loop that is cut short, and clocks on what its steps call: the steps themselves are those of any run."""
+"""A training loop that is cut short, and the times of the networks alone: the steps themselves are those of any run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import json
 import statistics
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.nerf import NerfStage
 
-#: Steps that are not timed: they compile, record, reserve, and see the occupancy grid's first updates.
-WARM_UP = 12
+#: Steps that are not timed: they compile, record, reserve, and see the occupancy grid's first updates. Recorded steps
+#: come in several kinds and sizes, and each of them is done twice before it is replayed.
+WARM_UP = {"off": 12, "graphs": 100, "compiled": 100}
 #: Steps in which halts of the host are counted, and those that are profiled.
 COUNTED, PROFILED = 20, 50
 
@@ -40,43 +43,52 @@ class Clock:
         return self._event.elapsed_time(later._event)
 
 
-class Parts:
-    """Notes the time of some calls of a stage's step."""
+def network_times(prior: DiffusionPrior, batch: int, *, recorded: bool, rounds: int = 20) -> dict[str, float]:
+    """Milliseconds of the VAE, forward and backward, and of the guided UNet, for ``batch`` views; medians.
 
-    def __init__(self, stage: NerfStage) -> None:
-        self.device = stage.device
-        self.spans: dict[str, list[tuple[Clock, Clock]]] = defaultdict(list)
-        prior: Any = stage.prior
-        encode = prior.networks.encode_with_vjp
+    ``recorded``: each as a CUDA graph, so that launching does not count, which it does not in a recorded step either.
+    """
+    image = torch.rand(batch, 3, prior.image_size, prior.image_size, device=prior.device)
+    size = prior.image_size // prior.downsampling
+    noisy = torch.randn(2 * batch, 4, size, size, device=prior.device)
+    text = prior.encode_text(["a wooden car"] * 2 * batch)
+    timesteps = torch.full((2 * batch,), 500, device=prior.device)
+    inputs = noisy, timesteps, text.tokens, *prior._added_conditions(noisy, text)
+    kept: list[Any] = []
 
-        def encode_with_vjp(image: torch.Tensor) -> Any:
-            latents, transpose = self.timed("VAE forward", encode)(image)
-            return latents, self.timed("VAE backward", transpose)
+    def forward() -> None:
+        kept[:] = prior.networks.encode_with_vjp(image)
 
-        prior.networks.encode_with_vjp = encode_with_vjp
-        prior.networks.denoise = self.timed("UNet (guided)", prior.networks.denoise)
-        for owner, name, label in (
-            (stage.state.grid, "update", "occupancy grid"),
-            (stage, "_render", "render"),
-            (stage.guidance, "image_gradient", "guidance, all of it"),
-            (stage, "_metrics", "statistics"),
-        ):
-            setattr(owner, name, self.timed(label, getattr(owner, name)))
+    def backward() -> None:
+        kept[1](torch.ones_like(kept[0]))
 
-    def timed(self, label: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function``, noted as ``label``."""
+    @torch.no_grad()
+    def denoise() -> None:
+        prior.networks.denoise(*inputs)
 
-        def run(*arguments: Any, **options: Any) -> Any:
-            begin = Clock(self.device)
-            result = function(*arguments, **options)
-            self.spans[label].append((begin, Clock(self.device)))
-            return result
+    with torch.enable_grad():
+        forward()
+        backward()
+        denoise()
+        parts = {"VAE forward": forward, "VAE backward": backward, "UNet (guided)": denoise}
+        played = {name: _graph(part) for name, part in parts.items()} if recorded else parts
+        times: dict[str, list[float]] = {name: [] for name in parts}
+        for _ in range(rounds):
+            clocks = [Clock(prior.device)]
+            for part in played.values():
+                part()
+                clocks.append(Clock(prior.device))
+            for name, (before, after) in zip(parts, pairwise(clocks), strict=True):
+                times[name].append(before.until(after))
+    return {name: round(statistics.median(found), 3) for name, found in times.items()}
 
-        return run
 
-    def medians(self) -> dict[str, float]:
-        """Milliseconds of each part, the median of its calls."""
-        return {label: round(statistics.median(a.until(b) for a, b in spans), 3) for label, spans in self.spans.items()}
+def _graph(part: Callable[[], None]) -> Callable[[], None]:
+    """``part`` as a CUDA graph."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        part()
+    return graph.replay
 
 
 class TimedLoop(Loop):
@@ -85,7 +97,10 @@ class TimedLoop(Loop):
     def prepare(self, stage: NerfStage, most: int, seconds: float, profile: Path | None) -> None:
         """Set the limits; ``seconds`` count from the end of the warm-up."""
         self.stage, self.most, self.limit, self.profile = stage, most, seconds, profile
+        self.warm_up = WARM_UP[self.config.acceleration]
         self.clocks: list[Clock] = []
+        #: Allocated and reserved bytes on the device, after each timed step.
+        self.memory: list[tuple[int, int]] = []
         self.warm_up_seconds = 0.0
         self.halts: float | None = None
 
@@ -94,15 +109,16 @@ class TimedLoop(Loop):
         began = time.monotonic()
         numbers = super().steps(start, total)
         for step in numbers:
-            if step == WARM_UP:
+            if step == self.warm_up:
                 self.warm_up_seconds = time.monotonic() - began
-                self.parts = Parts(self.stage)
                 began = time.monotonic()
-            if step >= WARM_UP:
+            if step >= self.warm_up:
                 self.clocks.append(Clock(self.stage.device))
             yield step
-            if step >= WARM_UP and (step - WARM_UP >= self.most or time.monotonic() - began > self.limit):
-                break
+            if step >= self.warm_up:
+                self.memory.append((torch.cuda.memory_allocated(), torch.cuda.memory_reserved()))
+                if step - self.warm_up >= self.most or time.monotonic() - began > self.limit:
+                    break
         yield from self._watched(numbers)
 
     def _watched(self, numbers: Iterator[int]) -> Iterator[int]:

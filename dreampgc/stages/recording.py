@@ -20,7 +20,7 @@ from dreampgc.render.room import Place, Rooms
 from dreampgc.transfer import Tape
 
 #: Recordings that are kept. Each holds its inputs and results; they share the memory in between.
-_MOST = 16
+_MOST = 32
 
 
 @dataclass(frozen=True)

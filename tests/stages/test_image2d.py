@@ -94,8 +94,13 @@ class Attraction:
         self.target = target
         self.metrics: dict[str, Tensor] = {}
 
+        self.last = None
+
     def spare(self) -> None:
         """Nothing can be spared."""
+
+    def at(self, step: int) -> None:
+        """Nothing is drawn."""
 
     def image_gradient(self, image: Tensor, views: Any, step: int) -> Tensor:
         """The gradient of half the squared distance."""

@@ -111,7 +111,7 @@ def test_rays_in_chunks_give_the_same_step(prior: DiffusionPrior) -> None:
         stage._chunk = chunk
         stage.now = stage._occasion(2)
         out = stage._render(stage._views())
-        terms = stage._regularisers(out, 2)
+        terms = stage._regularisers(out)
         (out.image.square().sum() + torch.stack(list(terms.values())).sum()).backward()
         rays = out.extras["rays"]
         assert (rays.diff() >= 0).all()

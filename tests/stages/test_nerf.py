@@ -159,7 +159,7 @@ def test_each_regulariser_contributes_by_its_weight(mini: DiffusionPrior, name: 
         options = {**off, f"regularisers__{name}": weight, "render__albedo_share": 0.0, "field__base_resolution": 4}
         stage = build_text_stage(small_config(**options), mini)  # coarse levels without collisions, for total variation
         step = stage.config.loop.steps // 2
-        [(found, term)] = stage._regularisers(rendered(stage, step), step).items()
+        [(found, term)] = stage._regularisers(rendered(stage, step)).items()
         assert found == name
         term.backward()
         terms.append(term.item())
@@ -172,9 +172,9 @@ def test_each_regulariser_contributes_by_its_weight(mini: DiffusionPrior, name: 
 def test_no_weight_no_regulariser_and_none_of_normals_without_them(mini: DiffusionPrior) -> None:
     off = {f"regularisers__{name}": 0.0 for name in REGULARISERS}
     stage = build_text_stage(small_config(**off), mini)
-    assert stage._regularisers(rendered(stage, 5), 5) == {}
+    assert stage._regularisers(rendered(stage, 5)) == {}
     stage = build_text_stage(small_config(**off | {"regularisers__orientation": 1.0}, render__albedo_share=1.0), mini)
-    assert stage._regularisers(rendered(stage, 5), 5) == {}
+    assert stage._regularisers(rendered(stage, 5)) == {}
 
 
 def spoil(stage: NerfStage, bad: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
