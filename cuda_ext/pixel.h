@@ -1,7 +1,7 @@
 // One pixel's gradient: its norm and its shaping.
 //
-// The same arithmetic as dreampgc/ops/reference.py, for a float[C]; plain C++ that runs on a GPU and on a CPU. Pixels
-// are far more numerous than branches are cheap: all but what is not finite goes one way, by selects.
+// The same arithmetic as dreampgc/ops/reference.py, for a float[C]; plain C++ that runs on a GPU and on a CPU. There is
+// one branch, to what is not finite or close to it; all other pixels go the same way, by selects.
 
 #pragma once
 
@@ -117,8 +117,10 @@ DREAMPGC_INLINE float shape_scaled(float (&g)[C], const float (&unit)[C], const 
     const float shrink = c * length.inverse;
     for (int i = 0; i < C; ++i) g[i] = above ? unit[i] * shrink : g[i];  // below the threshold every bit stays
   } else {
-    // c g / (norm + c) divided through by scale or threshold, so that neither sum nor quotient leaves float's range
-    const float shrink = (above ? c : 1) * reciprocal(above ? fmaf(c, scale.factor, length.value) : norm / c + 1);
+    // c g / (norm + c) times the scale or an eighth, so that neither the sum nor its reciprocal leaves float's range
+    const float part = c * 0.125f;
+    const float sum = above ? fmaf(c, scale.factor, length.value) : fmaf(norm, 0.125f, part);
+    const float shrink = (above ? c : part) * reciprocal(sum);
     for (int i = 0; i < C; ++i) g[i] = (above ? unit[i] : g[i]) * shrink;
   }
   return norm;
@@ -149,7 +151,7 @@ DREAMPGC_INLINE void shape_pixel(float (&g)[C], float c, Statistics& seen) {
   const Scale scale = Fits ? Scale{1, 1} : safe_scale(largest_channel(g));
   float unit[C];
   for (int i = 0; i < C; ++i) unit[i] = g[i] * scale.factor;
-  if (sum_of_squares(unit) <= kMostSquares) {  // false for NaN too
+  if (__builtin_expect(sum_of_squares(unit) <= kMostSquares, true)) {  // false for NaN too
     seen.add(shape_scaled<M, N>(g, unit, scale, c), c);
   } else {
     seen.add_extreme(shape_extreme<M, N>(g, c), c);
