@@ -1,8 +1,8 @@
 // How the pixels of [B,C,H,W] tensors are handed out to threads, for any strides.
 //
 // Pixels lie in rows: one a picture's row, or one a picture where its rows follow one another without a gap. A row is
-// cut into items (what one thread shapes at a time) and these into chunks (what one block does at a time). An item is
-// C words: 16 bytes each where the layout and the alignment allow it, else single elements of one pixel.
+// cut into items (what one thread shapes) and these into chunks (what one block does, one a thread). An item is C words:
+// 16 bytes each where the layout and the alignment allow it, else single elements of one pixel.
 
 #pragma once
 
@@ -12,7 +12,8 @@
 
 namespace dreampgc {
 
-constexpr int kThreads = 256;  // of a block: the items of one chunk
+constexpr int kWarp = 32;
+constexpr int kThreads = 512;  // of a block: the items of one chunk
 constexpr int kWordBytes = 16;
 
 enum class Access {
@@ -32,15 +33,17 @@ struct Shape {
 
 struct Plan {
   Strides in, out;
-  int64_t rows_per_picture;
   int64_t items;  // of a row
   int64_t chunks;
+  uint32_t rows_per_picture;
   uint32_t chunks_per_row;
   Access access;
 };
 
+// A thread's item, which may lie behind the last of its row, and its number in the warp.
 struct Place {
-  int64_t row, item;
+  int64_t item;
+  uint32_t row, lane;
 };
 
 inline bool fits(const Strides& s, const void* data, Access access, int64_t channels, int64_t pixels) {
@@ -50,7 +53,7 @@ inline bool fits(const Strides& s, const void* data, Access access, int64_t chan
 }
 
 // The plan for tensors of one shape whose first elements are at `from` and `to`.
-// chunks is negative where they are more than a grid can count.
+// chunks is negative where they are more than a grid may have blocks.
 inline Plan make_plan(Shape shape, Strides in, Strides out, const void* from, const void* to, int64_t element_bytes) {
   if (in.row == shape.width * in.column && out.row == shape.width * out.column) {
     shape.width *= shape.height;
@@ -60,7 +63,7 @@ inline Plan make_plan(Shape shape, Strides in, Strides out, const void* from, co
     if (shape.batch == 1) strides->batch = 0;
     if (shape.height == 1) strides->row = 0;
   }
-  Plan plan{in, out, shape.height, shape.width, 0, 0, Access::kScattered};
+  Plan plan{in, out, shape.width, 0, static_cast<uint32_t>(shape.height), 0, Access::kScattered};
   const int64_t pixels = kWordBytes / element_bytes;
   for (const Access access : {Access::kPlanar, Access::kInterleaved}) {
     if (shape.width % pixels == 0 && fits(in, from, access, shape.channels, pixels) &&
@@ -80,70 +83,14 @@ inline Plan make_plan(Shape shape, Strides in, Strides out, const void* from, co
 
 DREAMPGC_INLINE Place place(const Plan& plan, uint32_t chunk, uint32_t thread) {
   const uint32_t row = chunk / plan.chunks_per_row;
-  return {row, static_cast<int64_t>(chunk - row * plan.chunks_per_row) * kThreads + thread};
+  const int64_t first = static_cast<int64_t>(chunk - row * plan.chunks_per_row) * kThreads;
+  return {first + thread, row, thread % kWarp};
 }
 
-struct alignas(kWordBytes) Quad {
-  uint32_t x, y, z, w;
-} __attribute__((may_alias));
-
-template <typename T, Access A>
-struct Word {
-  static constexpr int kElements = kWordBytes / sizeof(T);
-  using type = Quad;
-};
-
-template <typename T>
-struct Word<T, Access::kScattered> {
-  static constexpr int kElements = 1;
-  using type = T;
-};
-
-// Where an item's words are, from the start of its row.
-template <typename T, int C, Access A>
-DREAMPGC_INLINE int64_t word_offset(const Strides& strides, int64_t item, int word) {
-  constexpr int kElements = Word<T, A>::kElements;
-  if constexpr (A == Access::kPlanar) return word * strides.channel + item * kElements;
-  if constexpr (A == Access::kInterleaved) return (item * C + word) * kElements;
-  return word * strides.channel + item * strides.column;
-}
-
-DREAMPGC_INLINE int64_t row_offset(const Plan& plan, const Strides& strides, int64_t row) {
+DREAMPGC_INLINE int64_t row_offset(const Plan& plan, const Strides& strides, uint32_t row) {
   if (plan.rows_per_picture == 1) return row * strides.batch;
-  const int64_t picture = row / plan.rows_per_picture;
+  const uint32_t picture = row / plan.rows_per_picture;
   return picture * strides.batch + (row - picture * plan.rows_per_picture) * strides.row;
 }
-
-// Reads one item, shapes its pixels, writes it; adds their norms to `tally` where that is given.
-template <typename T, int C, Access A, typename Statistics>
-DREAMPGC_INLINE void shape_item(
-    const T* __restrict__ in, T* __restrict__ out, const Plan& plan, const Rule& rule, Place at, Statistics& tally) {
-  using W = typename Word<T, A>::type;
-  constexpr int kPixels = Word<T, A>::kElements;
-  alignas(kWordBytes) T values[C * kPixels];
-  W* words = reinterpret_cast<W*>(values);
-
-  const T* source = in + row_offset(plan, plan.in, at.row);
-  for (int i = 0; i < C; ++i) {
-    words[i] = *reinterpret_cast<const W*>(source + word_offset<T, C, A>(plan.in, at.item, i));
-  }
-  DREAMPGC_UNROLL  // or `values` would live in memory
-  for (int pixel = 0; pixel < kPixels; ++pixel) {
-    constexpr bool kLast = A == Access::kInterleaved;
-    float g[C];
-    for (int i = 0; i < C; ++i) g[i] = static_cast<float>(values[kLast ? pixel * C + i : i * kPixels + pixel]);
-    tally.add(shape_pixel<C>(g, rule), rule.threshold);
-    for (int i = 0; i < C; ++i) values[kLast ? pixel * C + i : i * kPixels + pixel] = static_cast<T>(g[i]);
-  }
-  T* target = out + row_offset(plan, plan.out, at.row);
-  for (int i = 0; i < C; ++i) {
-    *reinterpret_cast<W*>(target + word_offset<T, C, A>(plan.out, at.item, i)) = words[i];
-  }
-}
-
-// In place of a Tally where nobody asks for statistics.
-struct NoTally {
-  DREAMPGC_INLINE void add(float, float) {}
-};
 
 }  // namespace dreampgc

@@ -14,12 +14,15 @@
 #include <tuple>
 #include <type_traits>
 
-#include "plan.h"
+#include "item.h"
 
 namespace dreampgc {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
+
+template <>
+inline constexpr bool kSquaresFit<torch::headeronly::Half> = true;
 
 // An error for Python, without torch's macro: that writes to a stream of the C++ library, and crashed where torch was
 // linked against another one.

@@ -170,3 +170,5 @@ def _samples(device: str) -> Iterator[Tensor]:
         yield gradient
         yield gradient.to(memory_format=torch.channels_last)
         yield gradient[:, :, 1:, 3:]
+        if dtype == torch.float32:  # more blocks than the kernels sum up at once
+            yield gradient[:1, :, :1, :8].expand(600, -1, -1, -1)

@@ -1,35 +1,51 @@
-// The operators of cuda_ext/pixel_clip.cu for CPU tensors: the same plans, items and arithmetic in plain loops.
+// The operators of cuda_ext/pixel_clip.cu for CPU tensors: the same plans, items, stages and arithmetic in plain loops.
 //
-// What runs here is all of cuda_ext but the launch and the reduction over threads, so that a machine without a GPU can
-// test layouts, alignment and rounding.
+// What runs here is all of cuda_ext but kernel.cuh (the launch and the reduction over threads) and the GPU's approximate
+// reciprocals, so that a machine without a GPU can test layouts, alignment and rounding.
 
 #include "tensors.h"
 
 namespace dreampgc {
 namespace {
 
-template <typename Statistics>
-Statistics run(const Tensor& gradient, const Tensor& shaped, const Rule& rule) {
-  Statistics tally;
+// What a warp does, each step for all of its lanes in turn.
+template <typename T, int C, Access A, typename Statistics>
+void run_warp(const T* in, T* out, const Plan& plan, const Rule& rule, const Place (&lanes)[kWarp],
+              Statistics (&seen)[kWarp]) {
+  Quad stage[kWarp * C];
+  Item<T, C, A> items[kWarp];
+  for (int i = 0; i < kWarp; ++i) read(items[i], in, plan, lanes[i], stage);
+  for (int i = 0; i < kWarp; ++i) take(items[i], lanes[i], stage);
+  for (int i = 0; i < kWarp; ++i) {
+    if (lanes[i].item < plan.items) shape(items[i], rule, seen[i]);
+  }
+  for (int i = 0; i < kWarp; ++i) put(items[i], lanes[i], stage);
+  for (int i = 0; i < kWarp; ++i) write(items[i], out, plan, lanes[i], stage);
+}
+
+// Calls `sum` with what each warp saw.
+template <typename Statistics, typename Sum>
+void run(const Tensor& gradient, const Tensor& shaped, const Rule& rule, Sum&& sum) {
   const Plan plan = plan_of(gradient, shaped);
   with_types(gradient, plan, [&](auto type, auto channels, auto way) {
     using T = typename decltype(type)::type;
     for (uint32_t chunk = 0; chunk < plan.chunks; ++chunk) {
-      for (uint32_t thread = 0; thread < kThreads; ++thread) {
-        const Place at = place(plan, chunk, thread);
-        if (at.item >= plan.items) continue;
-        shape_item<T, channels(), way()>(
-            static_cast<const T*>(gradient.data_ptr()), static_cast<T*>(shaped.data_ptr()), plan, rule, at, tally);
+      for (uint32_t first = 0; first < kThreads; first += kWarp) {
+        Place lanes[kWarp];
+        for (uint32_t lane = 0; lane < kWarp; ++lane) lanes[lane] = place(plan, chunk, first + lane);
+        Statistics seen[kWarp];
+        run_warp<T, channels(), way()>(
+            static_cast<const T*>(gradient.data_ptr()), static_cast<T*>(shaped.data_ptr()), plan, rule, lanes, seen);
+        sum(seen);
       }
     }
   });
-  return tally;
 }
 
 Tensor pixel_clip(const Tensor& gradient, double threshold, std::string mode, std::string norm) {
   check_gradient(gradient);
   Tensor shaped = torch::stable::empty_like(gradient);
-  run<NoTally>(gradient, shaped, rule_of(threshold, mode, norm));
+  run<Unseen>(gradient, shaped, rule_of(threshold, mode, norm), [](auto&) {});
   return shaped;
 }
 
@@ -37,13 +53,12 @@ std::tuple<Tensor, Tensor> pixel_clip_with_statistics(
     const Tensor& gradient, double threshold, std::string mode, std::string norm) {
   check_gradient(gradient);
   Tensor shaped = torch::stable::empty_like(gradient);
-  const Tally tally = run<Tally>(gradient, shaped, rule_of(threshold, mode, norm));
   const Tensor statistics = torch::stable::new_empty(gradient, {4}, ScalarType::Double);
-  auto* values = static_cast<double*>(statistics.data_ptr());
-  values[0] = static_cast<double>(tally.clipped);
-  values[1] = static_cast<double>(tally.non_finite);
-  values[2] = tally.maximum;
-  values[3] = tally.sum;
+  Tally<uint64_t> total{};
+  run<Seen>(gradient, shaped, rule_of(threshold, mode, norm), [&](auto& seen) {
+    for (const Seen& one : seen) total.add(one);
+  });
+  total.write(static_cast<double*>(statistics.data_ptr()));
   return {shaped, statistics};
 }
 
@@ -66,7 +81,7 @@ int64_t last_offset(int64_t batch, int64_t channels, int64_t pixels) {
   constexpr Access kAccess = Access::kPlanar;
   const int word = static_cast<int>(channels) - 1;
   const int64_t start = row_offset(plan, plan.in, first.row);
-  return start + word_offset<float, 3, kAccess>(plan.in, plan.items - 1, word) + Word<float, kAccess>::kElements - 1;
+  return start + word_offset<float, kAccess>(plan.in, plan.items - 1, word) + Word<float, kAccess>::kElements - 1;
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 """Reference: the kernels of cuda_ext against exact arithmetic and plain torch, over types, layouts and modes.
 
 Each test runs twice: on a CUDA device with the built library, and on any machine that has a C++ compiler with
-`emulation.cpp`, which runs the same plans and arithmetic in plain loops (all but the launch and the reduction).
+`emulation.cpp`, which runs the same plans and arithmetic in plain loops (all but the launch, the reduction and the
+GPU's approximate reciprocals).
 """
 
 from __future__ import annotations
@@ -176,6 +177,30 @@ def test_the_whole_range_of_float32(kernels: Any, device: str, mode: str, norm: 
 def test_pixels_below_the_threshold_keep_every_bit(kernels: Any, device: str, dtype: torch.dtype) -> None:
     gradient = gradients(3, dtype, device)
     assert torch.equal(kernels.pixel_clip(gradient, 1e30, "norm", "l2"), gradient)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_norms_that_are_just_the_threshold_are_not_above_it(kernels: Any, device: str, norm: str) -> None:
+    for threshold in torch.logspace(-3, 3, 50).tolist():
+        gradient = torch.zeros(1, 3, 3, 4, device=device)
+        gradient[0, [0, 1, 2], [0, 1, 2]] = torch.tensor([threshold, -threshold, threshold], device=device)[:, None]
+        shaped, statistics = kernels.pixel_clip_with_statistics(gradient, threshold, "norm", norm)
+        assert torch.equal(shaped, gradient)
+        assert statistics.tolist() == [0, 0, threshold, 12 * threshold]
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sums_beyond_float32(kernels: Any, device: str, dtype: torch.dtype, norm: str) -> None:
+    """Norms whose sum, or in every other picture they themselves, are more than float32 can hold."""
+    gradient = torch.full((4, 3, 8, 8), 1.5e38).to(dtype).to(device)
+    gradient[::2] = 3e38
+    for mode in ("norm", "value", "normalize"):
+        shaped, statistics = kernels.pixel_clip_with_statistics(gradient, 0.1, mode, norm)
+        native.assert_agree(shaped, reference.pixel_clip(gradient, 0.1, mode, norm))
+        expected = reference.clip_statistics(gradient, 0.1, norm)
+        assert expected[1] == (128 if norm == "l2" else 0)
+        torch.testing.assert_close(statistics, expected, rtol=4 * torch.finfo(torch.float32).eps, atol=0)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

@@ -105,6 +105,12 @@ def test_statistics_repeat_bit_for_bit(built: None) -> None:
     assert results == results[:1] * 20
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 511, 512, 513, 2000])
+def test_statistics_of_one_and_many_groups_of_blocks(built: None, blocks: int) -> None:
+    x = gradient(blocks, 3, 1, 2048)  # a picture is what one block does; 512 blocks are a group
+    assert_as_reference(x, *pixel_clip_with_statistics(x, 0.1), "norm")
+
+
 def test_double_precision_takes_the_reference() -> None:
     x = gradient(1, 3, 8, 8).double()
     assert torch.equal(pixel_clip(x, 0.1), reference.pixel_clip(x, 0.1, "norm", "l2"))
@@ -115,7 +121,7 @@ def test_double_precision_takes_the_reference() -> None:
 def test_more_elements_than_31_bits_count(built: None, channels_last: bool) -> None:
     shape = (3, 3, 16_384, 16_384)  # 2.4e9 elements, 4.8 GB a tensor
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    x = torch.zeros(shape, dtype=torch.float16, device="cuda", memory_format=layout)
+    x = torch.empty(shape, dtype=torch.float16, device="cuda", memory_format=layout).zero_()
     marked = [(0, 0, 0), (1, 16_383, 3), (2, 0, 16_383), (2, 16_383, 16_383)]
     for picture, row, column in marked:
         x[picture, :, row, column] = 4
