@@ -23,42 +23,62 @@ def upload(x: Tensor, device: torch.device | str) -> Tensor:
 def draw(make: Callable[[], Tensor], device: torch.device | str) -> Tensor:
     """What ``make()`` gives on the host, random numbers above all, on ``device``.
 
-    In what is recorded to be replayed (`Tape`) the answer is a place, into which each replay brings new ones.
+    For work that is recorded to be replayed, a `Tape` remembers what was asked for.
     """
-    return upload(make(), device) if _tape is None else _tape.note(make, device)
+    return upload(make(), device) if _tape is None else _tape.answer(make, device)
 
 
 class Tape:
-    """What a recorded piece of work asked the host for: the same is asked again, in the same order, at each replay."""
+    """What a piece of work asks the host for: noted while it is done, so that a replay can be told anew.
+
+    The places of the numbers are made outside of any recording: memory that a recording makes for itself is written
+    to by what comes before in it.
+    """
 
     def __init__(self) -> None:
         self._notes: list[tuple[Callable[[], Tensor], Tensor]] = []
-        self._first: list[Tensor] = []
+        self._next: int | None = None
 
     @contextmanager
-    def recording(self) -> Iterator[None]:
-        """`draw` notes here what it is asked for."""
+    def noting(self) -> Iterator[None]:
+        """`draw` answers as ever, and here it is noted what was asked for."""
+        with self._active():
+            yield
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        """`draw` draws nothing: it answers with the places of the same questions before, in their order."""
+        self._next = 0
+        try:
+            with self._active():
+                yield
+            assert self._next == len(self._notes), "the work asked for something else than before"
+        finally:
+            self._next = None
+
+    def answer(self, make: Callable[[], Tensor], device: torch.device | str) -> Tensor:
+        """A place of this tape."""
+        if self._next is None:
+            self._notes.append((make, upload(make(), device)))
+            return self._notes[-1][1]
+        self._next += 1
+        return self._notes[self._next - 1][1]
+
+    def refill(self) -> None:
+        """Draw again what was asked for, and bring it to its places."""
+        for make, place in self._notes:
+            value = make()
+            place.copy_(value.pin_memory() if place.is_cuda else value, non_blocking=True)
+
+    @contextmanager
+    def _active(self) -> Iterator[None]:
         global _tape
-        assert _tape is None, "one recording at a time"
+        assert _tape is None, "one tape at a time"
         _tape = self
         try:
             yield
         finally:
             _tape = None
-
-    def note(self, make: Callable[[], Tensor], device: torch.device | str) -> Tensor:
-        """Ask for the first time; the numbers come to the place that is returned with the first `refill`."""
-        value = make()
-        place = torch.empty_like(value, device=device)
-        self._notes.append((make, place))
-        self._first.append(value)
-        return place
-
-    def refill(self) -> None:
-        """Bring the numbers of the next replay."""
-        values, self._first = self._first or [make() for make, _ in self._notes], []
-        for (_, place), value in zip(self._notes, values, strict=True):
-            place.copy_(value.pin_memory() if place.is_cuda else value, non_blocking=True)
 
 
 _tape: Tape | None = None

@@ -151,7 +151,15 @@ def tell(row: dict[str, Any]) -> None:
     """Print a row, and below it where its time goes."""
     cells = (f"{row[name]:.4g}" if isinstance(row.get(name), float) else str(row.get(name)) for name in COLUMNS)
     print("|", " | ".join(cells), "|", flush=True)
-    for name in ("parts", "ms before and after the ramp", "samples", "bad steps", "warm-up s", "GiB allocated and reserved, by tenths", "error"):
+    for name in (
+        "parts",
+        "ms before and after the ramp",
+        "samples",
+        "bad steps",
+        "warm-up s",
+        "GiB allocated and reserved, by tenths",
+        "error",
+    ):
         if row.get(name) is not None:
             print(f"    {name}: {row[name]}", flush=True)
 
@@ -187,7 +195,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--total", type=float, default=3600.0, help="no row is begun after so many seconds")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--output", type=Path, help="where the rows go as JSON")
-    parser.add_argument("--profile", type=Path, help="profile 50 more steps; calls of the CUDA runtime and kernels go here")
+    parser.add_argument(
+        "--profile", type=Path, help="profile 50 more steps; calls of the CUDA runtime and kernels go here"
+    )
     asked = parser.parse_args()
     asked.end = time.monotonic() + asked.total
     return asked

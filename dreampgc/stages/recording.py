@@ -46,7 +46,7 @@ class Recorder:
     def __init__(self, parameters: Sequence[Tensor], rooms: Sequence[Rooms], say: Callable[[str], None]) -> None:
         self._parameters, self._rooms, self._say = list(parameters), list(rooms), say
         self._places: dict[Hashable, list[tuple[Place, ...]]] = {}
-        self._seen: set[Hashable] = set()
+        self._tapes: dict[Hashable, Tape] = {}
         self._recordings: OrderedDict[Hashable, Recording] = OrderedDict()
         self._gradients: list[Tensor] = []
         self._pool: Any = None
@@ -59,10 +59,11 @@ class Recorder:
         places = self._places.get(kind, [()] * len(self._rooms))
         sizes = tuple(rooms.plan(some) for rooms, some in zip(self._rooms, places, strict=True))
         key = kind, sizes
-        if key not in self._seen or kind not in self._places:
-            outcome = work()
+        if key not in self._tapes:
+            tape = self._tapes[key] = Tape()
+            with tape.noting():
+                outcome = work()
             self._places[kind] = [tuple(rooms.counts) for rooms in self._rooms]
-            self._seen.add(key)
             return outcome
         if key not in self._recordings and not self._record(key, work):
             return work()
@@ -75,7 +76,8 @@ class Recorder:
             self._gradients = [torch.zeros_like(parameter) for parameter in self._parameters]
             self._pool = torch.cuda.graph_pool_handle()
         try:
-            recording = Recording(work, self._parameters, self._gradients, self._rooms, self._pool)
+            tape = self._tapes[key]
+            recording = Recording(work, tape, self._parameters, self._gradients, self._rooms, self._pool)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # libraries and drivers each have errors of their own
@@ -96,15 +98,16 @@ class Recording:
     def __init__(
         self,
         work: Callable[[], Outcome],
+        tape: Tape,
         parameters: Sequence[Tensor],
         gradients: Sequence[Tensor],
         rooms: Sequence[Rooms],
         pool: Any,
     ) -> None:
         self._parameters, self._gradients, self._rooms = parameters, gradients, rooms
-        self._tape, self._graph = Tape(), torch.cuda.CUDAGraph()
+        self._tape, self._graph = tape, torch.cuda.CUDAGraph()
         # Other threads, such as a viewer's, may go on with their own work on the device meanwhile.
-        with self._tape.recording(), torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+        with tape.playing(), torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
             outcome = work()
             found = torch.autograd.grad(outcome.loss, parameters, allow_unused=True)
             for kept, gradient in zip(gradients, found, strict=True):

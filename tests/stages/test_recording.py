@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreampgc import building, transfer
+from dreampgc import building
 from dreampgc.building import build_image2d_stage, build_text_stage
 from dreampgc.console import Console
 from dreampgc.priors.diffusion import DiffusionPrior
@@ -28,46 +28,22 @@ from tests.small_runs import metrics, small_config
 from tests.stages.test_cuda import LIT
 
 
-class Filled(Tape):
-    """A tape whose places hold their first numbers at once: here the work is done while it is recorded."""
-
-    def note(self, make: Callable[[], Tensor], device: Any) -> Tensor:
-        place = super().note(make, device)
-        return place.copy_(self._first[-1])
-
-
-class Playing:
-    """In place of a tape while its work is done again: it answers with the tape's places, in their order."""
-
-    def __init__(self, tape: Tape) -> None:
-        self.places = [place for _, place in tape._notes]
-
-    def note(self, make: Callable[[], Tensor], device: Any) -> Tensor:
-        return self.places.pop(0)
-
-
 class Played:
     """In place of `Recording`."""
 
     made: list[Any]
     failure: Exception | None
 
-    def __init__(self, work: Any, parameters: Any, gradients: Any, rooms: Any, pool: Any) -> None:
+    def __init__(self, work: Any, tape: Tape, parameters: Any, gradients: Any, rooms: Any, pool: Any) -> None:
         if self.failure is not None:
             raise self.failure
-        self.work, self.parameters, self.rooms, self.tape = work, parameters, rooms, Filled()
-        with self.tape.recording():
-            self.work()
+        self.work, self.tape, self.parameters = work, tape, parameters
         self.made.append(self)
 
     def replay(self) -> Outcome:
         self.tape.refill()
-        transfer._tape = playing = Playing(self.tape)  # type: ignore[assignment]
-        try:
+        with self.tape.playing():
             outcome = self.work()
-        finally:
-            transfer._tape = None
-        assert not playing.places
         for parameter, gradient in zip(
             self.parameters, torch.autograd.grad(outcome.loss, self.parameters, allow_unused=True), strict=True
         ):
@@ -198,12 +174,28 @@ def test_sizes_are_planned_on_a_ladder_and_differ_by_recording(played: type[Play
 
 def test_a_tape_asks_again_in_the_same_order() -> None:
     tape, numbers = Tape(), iter(range(100))
-    with tape.recording():
-        places = [draw(lambda: torch.full((2,), float(next(numbers))), "cpu") for _ in range(3)]
-    tape.refill()
+
+    def work() -> list[Tensor]:
+        return [draw(lambda: torch.full((2,), float(next(numbers))), "cpu") for _ in range(3)]
+
+    with tape.noting():
+        places = work()
     assert [place[0].item() for place in places] == [0, 1, 2]
+    with tape.playing():
+        assert all(place is other for place, other in zip(work(), places, strict=True))
     tape.refill()
     assert [place[0].item() for place in places] == [3, 4, 5]
     assert draw(lambda: torch.tensor(7), "cpu").item() == 7
     tape.refill()
     assert [place[0].item() for place in places] == [6, 7, 8]
+
+
+def test_work_that_asks_for_something_else_is_not_replayed() -> None:
+    tape = Tape()
+    with tape.noting():
+        draw(lambda: torch.tensor(1), "cpu")
+    with pytest.raises(AssertionError, match="something else"), tape.playing():
+        pass
+    with pytest.raises(IndexError), tape.playing():
+        for _ in range(2):
+            draw(lambda: torch.tensor(1), "cpu")
