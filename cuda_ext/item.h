@@ -28,29 +28,33 @@ struct Word<T, Access::kScattered> {
   using type = T;
 };
 
-// Nothing is read or written twice: 16 bytes at a time go past the caches where they can.
-template <typename W>
-DREAMPGC_INLINE W load(const W* from) {
+template <typename T>
+DREAMPGC_INLINE T load(const T* from) {
   return *from;
 }
 
-template <typename W>
-DREAMPGC_INLINE void store(W* to, const W& word) {
+template <typename T>
+DREAMPGC_INLINE void store(T* to, const T& word) {
   *to = word;
 }
 
+// Nothing is read or written twice here: whole words are the first that the caches let go.
+DREAMPGC_INLINE Quad load(const Quad* from) {
 #ifdef __CUDA_ARCH__
-template <>
-__device__ __forceinline__ Quad load(const Quad* from) {
   const uint4 word = __ldcs(reinterpret_cast<const uint4*>(from));
   return {word.x, word.y, word.z, word.w};
+#else
+  return *from;
+#endif
 }
 
-template <>
-__device__ __forceinline__ void store(Quad* to, const Quad& word) {
+DREAMPGC_INLINE void store(Quad* to, const Quad& word) {
+#ifdef __CUDA_ARCH__
   __stcs(reinterpret_cast<uint4*>(to), make_uint4(word.x, word.y, word.z, word.w));
-}
+#else
+  *to = word;
 #endif
+}
 
 template <typename T, int C, Access A>
 struct Item {

@@ -1,6 +1,6 @@
 // The kernel: a block for every chunk, and, where statistics are asked for, their sum over the grid.
 //
-// Needs sm_80. Sums are added in the order of threads, warps, blocks and groups of blocks: the same on every call.
+// Sums are added in the order of threads, warps, blocks and groups of blocks: the same on every call.
 
 #pragma once
 
@@ -45,23 +45,34 @@ inline Scratch scratch_in(double* memory, uint32_t blocks, double* statistics) {
   return {parts, groups, reinterpret_cast<uint32_t*>(groups + groups_of(blocks)), statistics};
 }
 
-__device__ inline uint32_t warp_sum(uint32_t value) {
-  return __reduce_add_sync(~0u, value);
-}
-
+// Over the warp's lanes, in lane 0.
 template <typename T>
 __device__ T warp_sum(T value) {
   for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_down_sync(~0u, value, distance);
   return value;
 }
 
-// The sum over the warp's lanes, in lane 0.
+#if __CUDA_ARCH__ >= 800  // one instruction
+__device__ inline uint32_t warp_sum(uint32_t value) {
+  return __reduce_add_sync(~0u, value);
+}
+#endif
+
+// The same for floats that are not negative: those are ordered as their bits are.
+__device__ inline float warp_maximum(float value) {
+#if __CUDA_ARCH__ >= 800
+  return __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(value)));
+#else
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+    value = fmaxf(value, __shfl_down_sync(~0u, value, distance));
+  }
+  return value;
+#endif
+}
+
 template <typename Count>
 __device__ Tally<Count> warp_total(const Tally<Count>& tally) {
-  using Word = std::conditional_t<sizeof(Count) == 8, unsigned long long, uint32_t>;
-  // floats that are not negative are ordered as their bits are
-  const float maximum = __uint_as_float(__reduce_max_sync(~0u, __float_as_uint(tally.maximum)));
-  return {warp_sum(tally.sum), maximum, warp_sum(Word{tally.clipped}), warp_sum(Word{tally.non_finite})};
+  return {warp_sum(tally.sum), warp_maximum(tally.maximum), warp_sum(tally.clipped), warp_sum(tally.non_finite)};
 }
 
 // The sum over the block's threads, in thread 0.
