@@ -104,11 +104,11 @@ def launched(function: Contender, gradient: Tensor, calls: int = 100) -> float:
     return statistics.median(milliseconds(many, cuda=gradient.is_cuda) for _ in range(5)) * 1000 / calls
 
 
-def measure(gradient: Tensor, rounds: int) -> dict[str, float]:
+def measure(gradient: Tensor, found: dict[str, Contender], rounds: int) -> dict[str, float]:
     """Microseconds of one call of each contender in a CUDA graph (a plain call on a CPU), median of the rounds."""
     torch.compiler.reset()  # or the limit of recompilations leaves the later sizes to eager torch
     runs: dict[str, tuple[Callable[[], object], int]] = {}
-    for name, function in contenders().items():
+    for name, function in found.items():
         function(gradient)  # compiles, and seeks the kernels' verdict
         if gradient.is_cuda:
             runs[name] = captured(function, gradient)
@@ -121,9 +121,9 @@ def measure(gradient: Tensor, rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def lines(gradient: Tensor, layout: str, rounds: int) -> Sequence[str]:
+def lines(gradient: Tensor, layout: str, found: dict[str, Contender], rounds: int) -> Sequence[str]:
     """The table's lines for one gradient."""
-    times = measure(gradient, rounds)
+    times = measure(gradient, found, rounds)
     size = "×".join(map(str, gradient.shape))
     bytes_moved = 2 * gradient.numel() * gradient.element_size()
     what = f"{size} {str(gradient.dtype).removeprefix('torch.')} {layout}"
@@ -144,6 +144,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dtypes", nargs="+", default=["float32", "float16"])
     parser.add_argument("--layouts", nargs="+", default=list(LAYOUTS), choices=LAYOUTS)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--no-compile", action="store_true", help="leave out what has to be compiled first")
     return parser.parse_args()
 
 
@@ -152,6 +153,7 @@ def main() -> None:
     asked = arguments()
     if asked.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no CUDA device: --device cpu measures plain calls of the reference")
+    found = {name: x for name, x in contenders().items() if not (asked.no_compile and name.endswith("compiled"))}
     name = torch.cuda.get_device_name() if asked.device == "cuda" else "CPU"
     print(f"{name}, torch {torch.__version__}; native kernels: {native.reason() or 'in use'}\n")
     print("| gradient | what | µs | GB/s | of the copy's speed | times faster than the formula |")
@@ -159,10 +161,10 @@ def main() -> None:
     for size, dtype, layout in product(asked.sizes, asked.dtypes, asked.layouts):
         shape = tuple(map(int, size.split("x")))
         values = torch.randn(shape, device=asked.device).mul_(THRESHOLD).to(getattr(torch, dtype))
-        print(*lines(values.to(memory_format=LAYOUTS[layout]), layout, asked.rounds), sep="\n", flush=True)
+        print(*lines(values.to(memory_format=LAYOUTS[layout]), layout, found, asked.rounds), sep="\n", flush=True)
     first = tuple(map(int, asked.sizes[0].split("x")))
     values = torch.randn(first, device=asked.device)
-    each = ", ".join(f"{name} {launched(function, values):.1f} µs" for name, function in contenders().items())
+    each = ", ".join(f"{name} {launched(function, values):.1f} µs" for name, function in found.items())
     print(f"\nlaunched from Python, {asked.sizes[0]} float32: {each}")
 
 

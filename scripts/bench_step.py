@@ -6,11 +6,12 @@ python scripts/bench_step.py --only sd21 sd21x4 --ways off compiled --seconds 60
 python scripts/bench_step.py --only mini --ways off --device cpu --seconds 20
 python scripts/bench_step.py --only mini --ways graphs --profile profile.json      # what the host does in 50 steps
 
-The steps are those of a real run: `NerfStage.train` in its `Loop`, with hooks that note the device's time. The ways are
-the values of ``loop.acceleration``; "off" is eager diffusers whose host waits in every step, which is what others do.
-Full-size priors have random weights, which cost the same. A row is printed as soon as it is known, and a part that
-fails is a row too. Milliseconds are medians over the steps on the device's own clock; the networks' are measured alone,
-and the rest is what is left of the step. "syncs" are the halts of the host that torch warns of. FLOP are counted in the networks alone, and the matrix rate is measured in the same run.
+The steps are those of a real run: `NerfStage.train` in its `Loop`. The ways are the values of ``loop.acceleration``;
+"off" is eager diffusers whose host waits in every step, which is what others do. Full-size priors have random weights,
+which cost the same. A row is printed as soon as it is known, and a part that fails is a row too. Milliseconds are
+medians over the steps on the device's own clock; the networks' are measured alone, and the rest is what is left of the
+step. "syncs" are the halts of the host that torch warns of. FLOP are counted in the networks alone, and the matrix rate
+is measured in the same run.
 """
 
 from __future__ import annotations

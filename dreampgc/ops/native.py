@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MODULE = "dreampgc._cuda"
 NOT_BUILT = "not built (pip install --no-build-isolation . where nvcc and a CUDA build of torch are)"
 NO_DEVICE = "it needs a CUDA device; plain torch does the same"
+INTERRUPTED = "the proof was interrupted"
 #: Seconds a probe may take: some accelerators compile their kernels on first use.
 PROBE_SECONDS = 300
 
@@ -42,6 +43,8 @@ def probe(code: str, seconds: float = PROBE_SECONDS) -> str | None:
         child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return f"no answer within {seconds:.0f} s"
+    if -child.returncode in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        return INTERRUPTED
     if child.returncode < 0:
         return f"it crashed ({signal.Signals(-child.returncode).name})"
     lines = child.stderr.strip().splitlines()
@@ -75,6 +78,8 @@ def verdict(key: str, code: str, *, fresh: bool = False) -> str | None:
     verdicts = _read(place)
     if fresh or key not in verdicts:
         verdicts[key] = probe(code)
+        if verdicts[key] == INTERRUPTED:  # with the run that asked: that says nothing
+            return INTERRUPTED
         # A folder that cannot be written to costs the next process another probe, and nothing else.
         with contextlib.suppress(InputError), replacing(place) as path:
             path.write_text(json.dumps(verdicts, indent=1), encoding="utf-8")

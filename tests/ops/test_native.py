@@ -63,6 +63,20 @@ def test_another_build_or_gpu_is_proven_again(machine: Machine, monkeypatch: pyt
     assert machine.probes == 3
 
 
+def test_an_interrupted_proof_is_no_verdict(machine: Machine) -> None:
+    machine.verdict = native.INTERRUPTED
+    assert native.reason() == native.INTERRUPTED
+    machine.verdict = None
+    assert native.reason() is None
+    assert machine.probes == 2
+
+
+def test_a_child_that_is_told_to_end_did_not_crash() -> None:
+    end = "import os, signal; os.kill(os.getpid(), signal.{})"
+    assert native.probe(end.format("SIGTERM")) == native.INTERRUPTED
+    assert native.probe(end.format("SIGKILL")) == "it crashed (SIGKILL)"
+
+
 def test_a_fresh_verdict_replaces_the_kept_one(machine: Machine) -> None:
     machine.verdict = "no answer within 300 s"
     native.reason()

@@ -1,19 +1,19 @@
-"""Networks as CUDA graphs: how they fall back (with a recorder for the CPU), and that they give the same numbers."""
+"""Compiled networks: how they fall back (with a compiler that does nothing), and that they give the same numbers."""
 
 from __future__ import annotations
 
 import copy
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import Tensor
 
-from dreampgc.ops.linearise import Transpose, linearise
-from dreampgc.priors import accelerate as module
-from dreampgc.priors.accelerate import RecordedNetworks, Recording, accelerate, acceleration_of
+from dreampgc.ops.linearise import linearise
+from dreampgc.priors.accelerate import Acceleration, CompiledNetworks, accelerate, acceleration_of
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.networks import Networks, SparingNetworks
 from tests.priors.families import FAMILIES, Family, write_family
@@ -34,49 +34,37 @@ def inputs_of(prior: DiffusionPrior, batch: int = 2) -> tuple[Tensor, ...]:
     return noisy, timesteps, text.tokens, *prior._added_conditions(noisy, text)
 
 
-class Recorder:
-    """A recording as the CPU can play it: the function itself, with memory that every call overwrites."""
+class Compiler:
+    """In place of `torch.compile`: functions as they are, or ones that fail at their first call or in backward."""
 
-    made: list[str]
-    #: What making one raises, by whether the function is compiled.
-    failures: dict[bool, Exception]
+    def __init__(self) -> None:
+        self.made = 0
+        self.failure: Exception | None = None
+        self.backward_failure: Exception | None = None
 
-    def __init__(self, function: Any, inputs: tuple[Tensor, ...], *, differentiable: bool) -> None:
-        compiled = getattr(function, "compiled", False)
-        if compiled in self.failures:
-            raise self.failures[compiled]
-        self.made.append("compiled" if compiled else "recorded")
-        self._function, self._differentiable = function, differentiable
-        self._shapes = [x.shape for x in inputs]
+    def __call__(self, function: Any, dynamic: bool) -> Any:
+        assert not dynamic
+        self.made += 1
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        assert [x.shape for x in inputs] == self._shapes
-        if not self._differentiable:
-            return self._function(*inputs)
-        value, self.transpose = linearise(self._function, *inputs)
-        return value
+        def run(*inputs: Tensor) -> Tensor:
+            if self.failure is not None:
+                raise self.failure
+            value = function(*inputs)
+            if self.backward_failure is not None and value.requires_grad:
+                value.register_hook(self._fail)
+            return value
 
-    transpose: Transpose
+        return run
+
+    def _fail(self, gradient: Tensor) -> None:
+        raise self.backward_failure  # type: ignore[misc]
 
 
 @pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> type[Recorder]:
-    def compiled(function: Any, dynamic: bool) -> Any:
-        assert not dynamic
-
-        def run(*inputs: Tensor) -> Tensor:
-            return function(*inputs)
-
-        cast(Any, run).compiled = True
-        return run
-
-    class Fresh(Recorder):
-        made: list[str] = []  # noqa: RUF012
-        failures: dict[bool, Exception] = {}  # noqa: RUF012
-
-    monkeypatch.setattr(module, "Recording", Fresh)
-    monkeypatch.setattr(torch, "compile", compiled)
-    return Fresh
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    found = Compiler()
+    monkeypatch.setattr(torch, "compile", found)
+    return found
 
 
 def gradient_of(networks: Networks, image: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,14 +73,14 @@ def gradient_of(networks: Networks, image: Tensor, cotangent: Tensor) -> tuple[T
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", ["recorded", "sparing"])
+@pytest.mark.parametrize("kind", ["compiled", "sparing"])
 def test_other_ways_give_the_same_numbers(
-    priors: dict[Family, DiffusionPrior], family: Family, kind: str, recorder: type[Recorder]
+    priors: dict[Family, DiffusionPrior], family: Family, kind: str, compiler: Compiler
 ) -> None:
     prior = priors[family]
     plain = Networks(prior.unet, prior.vae)
-    vae = copy.deepcopy(prior.vae)  # sparing changes it
-    other = SparingNetworks(prior.unet, vae) if kind == "sparing" else recorded(prior)
+    unet, vae = copy.deepcopy((prior.unet, prior.vae))  # both ways change them
+    other = SparingNetworks(unet, vae) if kind == "sparing" else CompiledNetworks(unet, vae, [].append)
     inputs = inputs_of(prior)
     # batches of another size: other orders of sums
     tolerance = {"rtol": 1e-4, "atol": 1e-5}
@@ -105,61 +93,62 @@ def test_other_ways_give_the_same_numbers(
         torch.testing.assert_close(result, expected, **tolerance)
 
 
-def recorded(prior: DiffusionPrior, *, compiled: bool = False, said: list[str] | None = None) -> RecordedNetworks:
-    return RecordedNetworks(prior.unet, prior.vae, ([] if said is None else said).append, compiled=compiled)
+def compiled(prior: DiffusionPrior, said: list[str]) -> CompiledNetworks:
+    return CompiledNetworks(*copy.deepcopy((prior.unet, prior.vae)), said.append)
 
 
-def test_each_shape_is_recorded_once(priors: dict[Family, DiffusionPrior], recorder: type[Recorder]) -> None:
-    networks = recorded(priors["sd15"])
-    with torch.no_grad():
-        for batch in (1, 2, 1, 2):
-            networks.denoise(*inputs_of(priors["sd15"], batch))
-    assert recorder.made == ["recorded"] * 2
-
-
-def test_not_every_shape_is_recorded(priors: dict[Family, DiffusionPrior], recorder: type[Recorder]) -> None:
-    networks = recorded(priors["sd15"])
-    with torch.no_grad():
-        for batch in range(1, 10):
-            assert len(networks.denoise(*inputs_of(priors["sd15"], batch))) == batch
-    assert len(recorder.made) == 6
-
-
-@pytest.mark.parametrize(
-    ("failing", "made", "says"),
-    [
-        ([], ["compiled"], ["compiling the UNet"]),
-        ([True], ["recorded"], ["compiling the UNet", "the UNet cannot be compiled here and runs without (no nvcc)"]),
-        ([True, False], [], ["compiling the UNet", "cannot be compiled", "cannot be recorded here and runs slower"]),
-    ],
-)
-def test_what_fails_is_said_once_and_done_without(
-    priors: dict[Family, DiffusionPrior],
-    recorder: type[Recorder],
-    failing: list[bool],
-    made: list[str],
-    says: list[str],
-) -> None:
-    recorder.failures = {which: RuntimeError("no nvcc\nmore lines") for which in failing}
+def test_each_function_is_compiled_once(priors: dict[Family, DiffusionPrior], compiler: Compiler) -> None:
     said: list[str] = []
-    networks = recorded(priors["sd21"], compiled=True, said=said)
-    inputs = inputs_of(priors["sd21"])
-    with torch.no_grad():
-        results = [networks.denoise(*inputs) for _ in range(3)]
-        expected = Networks(priors["sd21"].unet, priors["sd21"].vae).denoise(*inputs)
-    for result in results:
-        torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
-    assert recorder.made == made
-    assert len(said) == len(says)
-    assert all(part in sentence for part, sentence in zip(says, said, strict=True))
+    networks, inputs = compiled(priors["sd15"], said), inputs_of(priors["sd15"])
+    image = torch.rand(2, 3, priors["sd15"].image_size, priors["sd15"].image_size)
+    for _ in range(3):
+        gradient_of(networks, image, torch.ones_like(inputs[0]))
+        with torch.no_grad():
+            networks.denoise(*inputs)
+    assert compiler.made == 2
+    assert [sentence.partition(",")[0] for sentence in said] == ["compiling the VAE's encoder", "compiling the UNet"]
+
+
+@pytest.mark.parametrize("in_backward", [False, True])
+def test_what_cannot_be_compiled_is_said_once_and_runs(
+    priors: dict[Family, DiffusionPrior], compiler: Compiler, in_backward: bool
+) -> None:
+    error = RuntimeError("no nvcc\nmore lines")
+    compiler.failure, compiler.backward_failure = (None, error) if in_backward else (error, None)
+    said: list[str] = []
+    prior = priors["sd21"]
+    networks, size = compiled(prior, said), prior.image_size
+    image, cotangent = torch.rand(2, 3, size, size), torch.randn(2, 4, size // 8, size // 8)
+    expected = gradient_of(Networks(prior.unet, prior.vae), image, cotangent)
+    for _ in range(2):
+        torch.testing.assert_close(gradient_of(networks, image, cotangent), expected, rtol=1e-4, atol=1e-5)
+    assert said[1:] == ["the VAE's encoder cannot be compiled here and runs slower (no nvcc)"]
 
 
 def test_want_of_memory_is_not_taken_for_a_fault_of_the_compiler(
-    priors: dict[Family, DiffusionPrior], recorder: type[Recorder]
+    priors: dict[Family, DiffusionPrior], compiler: Compiler
 ) -> None:
-    recorder.failures = {False: torch.OutOfMemoryError("full")}
+    compiler.failure = torch.OutOfMemoryError("full")
     with pytest.raises(torch.OutOfMemoryError), torch.no_grad():
-        recorded(priors["sd15"]).denoise(*inputs_of(priors["sd15"]))
+        compiled(priors["sd15"], []).denoise(*inputs_of(priors["sd15"]))
+
+
+def test_gradients_reach_convolutions_with_channels_last(priors: dict[Family, DiffusionPrior]) -> None:
+    networks = compiled(priors["sd15"], [])
+    layouts: list[bool] = []
+
+    def watch(module: torch.nn.Module, inputs: Any, output: Tensor) -> None:
+        last = torch.channels_last
+        output.register_hook(lambda gradient: layouts.append(gradient.is_contiguous(memory_format=last)))
+
+    for convolution in networks.vae.encoder.modules():
+        if isinstance(convolution, torch.nn.Conv2d):
+            convolution.register_forward_hook(watch, prepend=True)
+    size = priors["sd15"].image_size
+    latents, transpose = linearise(networks.encode, torch.rand(1, 3, size, size))
+    transpose(torch.randn_like(latents))
+    assert layouts
+    assert all(layouts)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -201,9 +190,14 @@ def test_a_prior_is_accelerated_in_place_or_left_alone(tiny_model: Path, monkeyp
     prior = DiffusionPrior.load(tiny_model)
     accelerate(prior, "off", pytest.fail)
     assert type(prior.networks) is Networks
+    attention = prior.vae.encoder.mid_block.attentions[0]
     accelerate(prior, "graphs", pytest.fail)
-    assert type(prior.networks) is RecordedNetworks
+    assert type(prior.networks) is Networks
+    assert type(attention.processor) is AttnProcessor
+    accelerate(prior, "compiled", pytest.fail)
+    assert type(prior.networks) is CompiledNetworks
     assert prior.save_memory()
+    assert type(attention.processor) is AttnProcessor2_0
     assert type(prior.networks) is SparingNetworks
     assert not prior.save_memory()
 
@@ -216,36 +210,25 @@ def relative(result: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.requires_cuda
-@pytest.mark.parametrize(("family", "compiled"), [*((family, False) for family in FAMILIES), ("sd21", True)])
-def test_recorded_networks_agree_and_follow_their_inputs(tmp_path: Path, family: Family, compiled: bool) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["graphs", "compiled"])
+def test_fast_networks_agree(tmp_path: Path, family: Family, kind: Acceleration) -> None:
     """Half precision has 3 digits, and the compiled one rounds in other places: 3 % were seen for gradients."""
-    prior = DiffusionPrior.load(write_family(tmp_path / family, family), "cuda")
-    plain = Networks(prior.unet, prior.vae)
+    if kind == "compiled" and family != "sd21":
+        pytest.skip("compiled once: it takes half a minute")
+    directory = write_family(tmp_path / family, family)
+    plain, fast = (DiffusionPrior.load(directory, "cuda") for _ in range(2))
     said: list[str] = []
-    fast = recorded(prior, compiled=compiled, said=said)
-    size = prior.image_size
-    for seed in range(3):
+    accelerate(fast, kind, said.append)
+    size = plain.image_size
+    for seed in range(2):
         torch.manual_seed(seed)
-        inputs = inputs_of(prior)
+        inputs = inputs_of(plain)
         image, cotangent = torch.rand(2, 3, size, size, device="cuda"), torch.randn_like(inputs[0])
         with torch.no_grad():
-            assert relative(fast.denoise(*inputs), plain.denoise(*inputs)) < 0.03
+            assert relative(fast.networks.denoise(*inputs), plain.networks.denoise(*inputs)) < 0.03
         for result, expected in zip(
-            gradient_of(fast, image, cotangent), gradient_of(plain, image, cotangent), strict=True
+            gradient_of(fast.networks, image, cotangent), gradient_of(plain.networks, image, cotangent), strict=True
         ):
             assert relative(result, expected) < 0.03
     assert not [sentence for sentence in said if "cannot" in sentence]
-    assert all(isinstance(recording, Recording) for recording in fast._recordings.values())
-
-
-@pytest.mark.requires_cuda
-def test_results_outlive_the_next_replay(tmp_path: Path) -> None:
-    prior = DiffusionPrior.load(write_family(tmp_path / "sd15", "sd15"), "cuda")
-    fast, size = recorded(prior), prior.image_size
-    images = torch.rand(2, 1, 3, size, size, device="cuda")
-    latents, transpose = fast.encode_with_vjp(images[0])
-    gradient = transpose(torch.ones_like(latents))
-    before = latents.clone(), gradient.clone()
-    fast.encode_with_vjp(images[1])[1](torch.ones_like(latents))
-    assert torch.equal(latents, before[0])
-    assert torch.equal(gradient, before[1])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dreampgc import building, transfer
+from dreampgc import building
 from dreampgc.building import build_text_stage
 from dreampgc.console import Console
 from dreampgc.priors.diffusion import DiffusionPrior
