@@ -22,8 +22,8 @@ from dreampgc.world.objects import HELD_OUT_SEED
 from dreampgc.world.render import Light, Picture, render_world, studio_light
 from dreampgc.world.scene import Scene, make_scene, signed_distance
 
-#: Sphere tracing with this many steps leaves no cracks where a ray only just touches a surface.
-STEPS = 64
+#: Sphere tracing with this many steps leaves few cracks where rays only just touch a surface.
+STEPS = 128
 #: How far behind the object's middle the wall stands.
 WALL = 1.9
 

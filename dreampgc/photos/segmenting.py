@@ -34,7 +34,7 @@ _SQUARE = np.ones((3, 3), np.uint8)
 
 
 def grabcut(photo: Colours, seed: int) -> Mask:
-    """The object ``[H,W]`` in a photo ``[H,W,3]`` uint8 sRGB of at most some 500 pixels a side; empty if there is none.
+    """The object ``[H,W]`` in a photo ``[H,W,3]`` uint8 sRGB of at most some 400 pixels a side; empty if there is none.
 
     A handle's hole stays one where the background shows in it; a spot that is enclosed by the object and looks like
     nothing behind it belongs to the object.
