@@ -74,9 +74,9 @@ def implausible(mask: NDArray[np.bool_]) -> str:
     """Why a mask ``[H,W]`` cannot be an object in front of a background, in a few words; empty if it can."""
     share = mask.mean()
     if share < 0.01:
-        return f"only {share:.1%} of the picture stand out"
+        return f"only {share:.1%} of the picture stand out from what its border shows"
     if share > 0.85:
-        return f"{share:.0%} of the picture stand out"
+        return f"{share:.0%} of the picture stand out from what its border shows"
     pieces = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
     if pieces.max() < 0.8 * pieces.sum():
         return f"what stands out is in {len(pieces)} pieces"

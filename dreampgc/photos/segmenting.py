@@ -41,19 +41,23 @@ def grabcut(photo: Colours, seed: int) -> Mask:
     """
     lab = np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     lab = np.asarray(cv2.GaussianBlur(lab, (0, 0), 0.6), np.float32)  # a sensor's grain is no difference
-    labels = _first_guess(lab)
+    border = max(2, round(0.03 * min(photo.shape[:2])))
+    labels = _first_guess(lab, border)
     if not (labels == cv2.GC_PR_FGD).any():
         return np.zeros(labels.shape, bool)
     cv2.setRNGSeed(seed)  # its colour models start from random clusters
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), labels, (0, 0, 0, 0), *models, 5, cv2.GC_INIT_WITH_MASK)
-    found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    return _without_spots(_without_specks(cv2.medianBlur(found, 3) > 0), lab)
+    found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))[border:-border, border:-border]
+    # The border was background by decree; what reaches it goes on through it.
+    mask = cv2.medianBlur(np.pad(found.astype(np.uint8), border, mode="edge"), 3) > 0
+    return _without_spots(_without_specks(mask), lab)
 
 
-def _first_guess(lab: Floats) -> NDArray[np.uint8]:
+def _first_guess(lab: Floats, border: int) -> NDArray[np.uint8]:
     """GrabCut's labels ``[H,W]``: certain background, and where the object and the background probably are."""
-    ring = _ring(lab.shape[0], lab.shape[1])
+    ring = np.ones(lab.shape[:2], bool)
+    ring[border:-border, border:-border] = False
     seen, expected = lab + BLACK, _surface(lab, ring) + BLACK
     misfit = np.linalg.norm(seen - expected, axis=-1)
     limit = max(FLOOR, 3 * float(np.median(misfit[ring])))
@@ -64,14 +68,6 @@ def _first_guess(lab: Floats) -> NDArray[np.uint8]:
     labels[cv2.erode(far.astype(np.uint8), _SQUARE, iterations=2) > 0] = cv2.GC_PR_FGD
     labels[(misfit <= limit) | ring] = cv2.GC_BGD
     return labels
-
-
-def _ring(height: int, width: int) -> Mask:
-    """The border of a picture, 3 % of its shorter side wide."""
-    wide = max(2, round(0.03 * min(height, width)))
-    ring = np.ones((height, width), bool)
-    ring[wide:-wide, wide:-wide] = False
-    return ring
 
 
 def _surface(lab: Floats, ring: Mask) -> Floats:
