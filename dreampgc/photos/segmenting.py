@@ -1,8 +1,8 @@
 """Which pixels of a photo are the object, and which show what is behind it: two ways, neither needs a question asked.
 
-GrabCut (Rother et al. 2004) is told where to start by the border of the picture: a smooth surface through its colours
-predicts the background everywhere, and what is near the prediction is certainly background. rembg, a neural network,
-is used where the user has it installed and asks for it.
+GrabCut (Rother et al. 2004) is told where to start by the border of the picture: a surface spanned between its four
+sides predicts the background everywhere, and what is near the prediction is certainly background. rembg, a neural
+network, is used where the user has it installed and asks for it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from dreampgc.errors import MissingError
 
@@ -26,6 +27,8 @@ FLOOR = 6.0
 BLACK = np.array([16.0, 0.0, 0.0], np.float32)
 #: A background in shadow is this much shorter at most: a third of the light is left.
 DARKEST_SHADE = 0.7
+#: A colour on the border that differs this much from the background's is the object's.
+STRAY = 15.0
 #: The least difference from the background around it that makes an enclosed spot a part of the object.
 SPOT = 10.0
 #: Pieces smaller than this share of the whole mask are specks.
@@ -41,24 +44,21 @@ def grabcut(photo: Colours, seed: int) -> Mask:
     """
     lab = np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     lab = np.asarray(cv2.GaussianBlur(lab, (0, 0), 0.6), np.float32)  # a sensor's grain is no difference
-    border = max(2, round(0.03 * min(photo.shape[:2])))
-    labels = _first_guess(lab, border)
+    labels = _first_guess(lab, border=max(2, round(0.03 * min(photo.shape[:2]))))
     if not (labels == cv2.GC_PR_FGD).any():
         return np.zeros(labels.shape, bool)
     cv2.setRNGSeed(seed)  # its colour models start from random clusters
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), labels, (0, 0, 0, 0), *models, 5, cv2.GC_INIT_WITH_MASK)
-    found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))[border:-border, border:-border]
-    # The border was background by decree; what reaches it goes on through it.
-    mask = cv2.medianBlur(np.pad(found.astype(np.uint8), border, mode="edge"), 3) > 0
-    return _without_spots(_without_specks(mask), lab)
+    found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    return _without_spots(_without_specks(cv2.medianBlur(found, 3) > 0), lab)
 
 
 def _first_guess(lab: Floats, border: int) -> NDArray[np.uint8]:
     """GrabCut's labels ``[H,W]``: certain background, and where the object and the background probably are."""
     ring = np.ones(lab.shape[:2], bool)
     ring[border:-border, border:-border] = False
-    seen, expected = lab + BLACK, _surface(lab, ring) + BLACK
+    seen, expected = lab + BLACK, _behind(lab, border) + BLACK
     misfit = np.linalg.norm(seen - expected, axis=-1)
     limit = max(FLOOR, 3 * float(np.median(misfit[ring])))
     shade = np.clip((seen * expected).sum(-1) / (expected * expected).sum(-1), DARKEST_SHADE, 1)
@@ -66,15 +66,43 @@ def _first_guess(lab: Floats, border: int) -> NDArray[np.uint8]:
     labels = np.full(far.shape, cv2.GC_PR_BGD, np.uint8)
     # The outermost pixels of what is far are mixed with the background: left to GrabCut, as what may be a shadow is.
     labels[cv2.erode(far.astype(np.uint8), _SQUARE, iterations=2) > 0] = cv2.GC_PR_FGD
-    labels[(misfit <= limit) | ring] = cv2.GC_BGD
+    labels[misfit <= limit] = cv2.GC_BGD
     return labels
 
 
-def _surface(lab: Floats, ring: Mask) -> Floats:
-    """The quadratic surface ``[H,W,3]`` in Lab that fits the colours of ``ring`` best: uneven light, a vignette."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in ring.shape), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    return terms @ np.linalg.lstsq(terms[ring], lab[ring], rcond=None)[0]
+def _behind(lab: Floats, border: int) -> Floats:
+    """The background ``[H,W,3]`` in Lab that the four sides of a picture predict, ``border`` pixels of each.
+
+    A Coons patch: it meets all four sides, so that a wall over a table is predicted as well as light that falls off.
+    """
+    left, right = _side(lab[:, :border].swapaxes(0, 1))[:, None], _side(lab[:, -border:].swapaxes(0, 1))[:, None]
+    top, bottom = _side(lab[:border])[None], _side(lab[-border:])[None]
+    down, across = (np.linspace(0, 1, side, dtype=np.float32) for side in lab.shape[:2])
+    down, across = down[:, None, None], across[None, :, None]
+    rows = left * (1 - across) + right * across
+    columns = top * (1 - down) + bottom * down
+    # What both say of the corners counts once.
+    above = (left[:1] + top[:, :1]) * (1 - across) + (right[:1] + top[:, -1:]) * across
+    below = (left[-1:] + bottom[:, :1]) * (1 - across) + (right[-1:] + bottom[:, -1:]) * across
+    return rows + columns - (above * (1 - down) + below * down) / 2
+
+
+def _side(strip: Floats) -> Floats:
+    """The background's colours ``[N,3]`` along a strip ``[width,N,3]`` of the border.
+
+    On a side they lie between those at its two ends, gradually or in a step, as at a table's edge. What strays from
+    there is an object that the picture's edge cuts off, and is bridged.
+    """
+    length = strip.shape[1]
+    colours = median_filter(np.median(strip, axis=0), size=(max(3, length // 8), 1), mode="nearest")
+    end = max(2, length // 20)
+    first, last = np.median(colours[:end], axis=0), np.median(colours[-end:], axis=0)
+    way = last - first
+    between = np.clip((colours - first) @ way / max(float(way @ way), 1e-6), 0, 1)
+    near = np.linalg.norm(colours - first - between[:, None] * way, axis=-1) <= STRAY
+    place = np.arange(length)
+    bridged = [np.interp(place, place[near], colours[near, channel]) for channel in range(3)]
+    return np.stack(bridged, axis=-1).astype(np.float32)
 
 
 def _without_specks(mask: Mask) -> Mask:

@@ -94,7 +94,8 @@ def test_less_light_shortens_a_colour_and_does_not_turn_it() -> None:
     linear = ((srgb + 0.055) / 1.055) ** 2.4
     dimmed = (1.055 * (0.5 * linear) ** (1 / 2.4) - 0.055).astype(np.float32)
     bright, dim = (cv2.cvtColor(colours, cv2.COLOR_RGB2LAB) + BLACK for colours in (srgb, dimmed))
-    np.testing.assert_allclose(dim, bright * 0.5 ** (1 / 3), atol=0.5)  # OpenCV's tables; without a half of the light, b alone changes by up to 23
+    # OpenCV's tables are coarse; these colours move by up to 23.
+    np.testing.assert_allclose(dim, bright * 0.5 ** (1 / 3), atol=0.5)
 
 
 def test_the_same_seed_cuts_the_same(staged: list[Staged]) -> None:
@@ -155,7 +156,9 @@ def test_pictures_of_nothing_are_refused() -> None:
     ("photo", "reason"),
     [
         (painted((disc(radius=4), (150, 40, 30))), "of the picture stand out from"),
-        (painted((disc(center=(60, 90)), (150, 40, 30))), "cut off by the picture's lower edge"),
+        (painted((disc(center=(60, 88)), (150, 40, 30))), "cut off by the picture's lower edge"),
+        (painted((disc(center=(60, 110)), (150, 40, 30))), "cut off by the picture's lower edge"),
+        (painted((disc(center=(10, 60)), (150, 40, 30))), "cut off by the picture's left edge"),
         (
             painted((disc(radius=25, center=(30, 60)), (150, 40, 30)), (disc(radius=25, center=(92, 60)), (9, 9, 99))),
             "in 2 pieces",
