@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from dreampgc.errors import MissingError
+from dreampgc.errors import MissingError, one_line
 
 Colours = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -31,6 +31,8 @@ DARKEST_SHADE = 0.7
 STRAY = 15.0
 #: The least difference from the background around it that makes an enclosed spot a part of the object.
 SPOT = 10.0
+#: GrabCut models colours by five clusters: fewer pixels than these hold none worth a model.
+FEWEST = 16
 #: Pieces smaller than this share of the whole mask are specks.
 SPECK = 0.05
 _SQUARE = np.ones((3, 3), np.uint8)
@@ -45,7 +47,7 @@ def grabcut(photo: Colours, seed: int) -> Mask:
     lab = np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     lab = np.asarray(cv2.GaussianBlur(lab, (0, 0), 0.6), np.float32)  # a sensor's grain is no difference
     labels = _first_guess(lab, border=max(2, round(0.03 * min(photo.shape[:2]))))
-    if not (labels == cv2.GC_PR_FGD).any():
+    if np.count_nonzero(labels == cv2.GC_PR_FGD) < FEWEST:
         return np.zeros(labels.shape, bool)
     cv2.setRNGSeed(seed)  # its colour models start from random clusters
     models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -100,6 +102,7 @@ def _side(strip: Floats) -> Floats:
     way = last - first
     between = np.clip((colours - first) @ way / max(float(way @ way), 1e-6), 0, 1)
     near = np.linalg.norm(colours - first - between[:, None] * way, axis=-1) <= STRAY
+    near[[0, -1]] = True  # something to bridge from, whatever the picture
     place = np.arange(length)
     bridged = [np.interp(place, place[near], colours[near, channel]) for channel in range(3)]
     return np.stack(bridged, axis=-1).astype(np.float32)
@@ -149,13 +152,10 @@ def rembg_alpha(photo: Colours) -> NDArray[np.uint8]:
         remove = importlib.import_module("rembg").remove
     except (Exception, SystemExit) as error:  # it ends the process where it finds no runtime for its networks
         hint = "pip install 'rembg[cpu]'"
-        raise MissingError(f"image.background=rembg needs rembg in working order ({hint}): {_said(error)}") from error
+        raise MissingError(
+            f"image.background=rembg needs rembg in working order ({hint}): {one_line(error)}"
+        ) from error
     try:
         return np.asarray(remove(photo, only_mask=True))
     except (Exception, SystemExit) as error:
-        raise MissingError(f"rembg is installed, but could not run or get its model: {_said(error)}") from error
-
-
-def _said(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+        raise MissingError(f"rembg is installed, but could not run or get its model: {one_line(error)}") from error

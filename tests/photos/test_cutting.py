@@ -110,6 +110,29 @@ def test_large_photos_are_cut_at_their_own_size() -> None:
     assert intersection_over_union(cut[..., 3] >= 128, mask) > 0.98
 
 
+def test_very_large_photos_come_out_smaller() -> None:
+    photo = cv2.resize(painted((disc(), (40, 120, 60))), (4400, 2200))
+    cut, _ = cut_out(opaque(photo), "auto", PHOTO, 0)
+    assert cut.shape == (1024, 2048, 4)
+    true = cv2.resize(disc().astype(np.uint8), (2048, 1024)) > 0
+    assert intersection_over_union(cut[..., 3] >= 128, true) > 0.97
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 900), (900, 32), (64, 48)])
+def test_any_picture_is_cut_or_refused(size: tuple[int, int]) -> None:
+    """Noise, stripes and dots of any shape: whatever GrabCut makes of them, no other error."""
+    rng = np.random.default_rng(0)
+    stripes = np.repeat(rng.integers(0, 256, (1, size[1], 3)), size[0], axis=0)
+    photos = [rng.integers(0, 256, (*size, 3)), stripes, stripes[:, ::-1] // 2, np.full((*size, 3), 90)]
+    photos[-1][:: size[0] // 2, :: size[1] // 2] = 255
+    for photo in photos:
+        try:
+            cut, _ = cut_out(opaque(photo), "auto", PHOTO, 0)
+        except InputError:
+            continue
+        assert (cut[..., 3] >= 128).mean() > 0.01
+
+
 def test_alpha_is_used_when_it_says_something() -> None:
     photo = painted((disc(), (150, 40, 30)))
     pixels = opaque(photo)
@@ -145,7 +168,7 @@ def refusal(pixels: Pixels, background: Any = "auto") -> str:
 def test_pictures_of_nothing_are_refused() -> None:
     transparent = opaque(painted((disc(), (1, 2, 3))))
     transparent[..., 3] = 0
-    assert "fully transparent" in refusal(transparent)
+    assert "transparent all over" in refusal(transparent)
     for colour in (0, 128, 255):
         assert "of one colour all over" in refusal(opaque(np.full((64, 64, 3), colour)))
     wall = painted((disc(radius=0), (0, 0, 0)))
