@@ -31,8 +31,6 @@ DARKEST_SHADE = 0.7
 STRAY = 15.0
 #: The least difference from the background around it that makes an enclosed spot a part of the object.
 SPOT = 10.0
-#: GrabCut models colours by five clusters: fewer pixels than these hold none worth a model.
-FEWEST = 16
 #: Pieces smaller than this share of the whole mask are specks.
 SPECK = 0.05
 _SQUARE = np.ones((3, 3), np.uint8)
@@ -47,13 +45,13 @@ def grabcut(photo: Colours, seed: int) -> Mask:
     lab = np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     lab = np.asarray(cv2.GaussianBlur(lab, (0, 0), 0.6), np.float32)  # a sensor's grain is no difference
     labels = _first_guess(lab, border=max(2, round(0.03 * min(photo.shape[:2]))))
-    if np.count_nonzero(labels == cv2.GC_PR_FGD) < FEWEST:
+    if not (labels == cv2.GC_PR_FGD).any():
         return np.zeros(labels.shape, bool)
     cv2.setRNGSeed(seed)  # its colour models start from random clusters
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), labels, (0, 0, 0, 0), *models, 5, cv2.GC_INIT_WITH_MASK)
     found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    return _without_spots(_without_specks(cv2.medianBlur(found, 3) > 0), lab)
+    return without_spots(_without_specks(cv2.medianBlur(found, 3) > 0), lab)
 
 
 def _first_guess(lab: Floats, border: int) -> NDArray[np.uint8]:
@@ -97,12 +95,9 @@ def _side(strip: Floats) -> Floats:
     """
     length = strip.shape[1]
     colours = median_filter(np.median(strip, axis=0), size=(max(3, length // 8), 1), mode="nearest")
-    end = max(2, length // 20)
-    first, last = np.median(colours[:end], axis=0), np.median(colours[-end:], axis=0)
-    way = last - first
+    first, way = colours[0], colours[-1] - colours[0]
     between = np.clip((colours - first) @ way / max(float(way @ way), 1e-6), 0, 1)
     near = np.linalg.norm(colours - first - between[:, None] * way, axis=-1) <= STRAY
-    near[[0, -1]] = True  # something to bridge from, whatever the picture
     place = np.arange(length)
     bridged = [np.interp(place, place[near], colours[near, channel]) for channel in range(3)]
     return np.stack(bridged, axis=-1).astype(np.float32)
@@ -116,7 +111,7 @@ def _without_specks(mask: Mask) -> Mask:
     return large[pieces]
 
 
-def _without_spots(mask: Mask, lab: Floats) -> Mask:
+def without_spots(mask: Mask, lab: Floats) -> Mask:
     """The mask with those holes filled whose colours differ from the background nearest to them."""
     count, gaps = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
     holes = set(range(count)) - set(np.unique(gaps[mask])) - {*gaps[0], *gaps[-1], *gaps[:, 0], *gaps[:, -1]}
