@@ -63,8 +63,8 @@ struct Scale {
   float factor, inverse;
 };
 
-// Squares of scaled channels add up to no more than this, or the norm may leave float's range. It follows from the 2^-64
-// below; what is missing from 2^128 are the roundings of the norm.
+// Squares of scaled channels add up to no more than this, or the norm may leave float's range. It follows from the
+// 2^-64 below; what is missing from 2^128 are the roundings of the norm.
 constexpr float kMostSquares = 3.4e38f;
 
 DREAMPGC_INLINE Scale safe_scale(float largest) {

@@ -40,7 +40,8 @@ std::pair<Tensor, Scratch> make_scratch(const Tensor& like, const Tensor& statis
 
 // Launches over a gradient that is not empty; `statistics` is null where nobody asks.
 template <typename Statistics>
-void launch(const Tensor& gradient, const Tensor& shaped, const Tensor* statistics, const Plan& plan, const Rule& rule) {
+void launch(
+    const Tensor& gradient, const Tensor& shaped, const Tensor* statistics, const Plan& plan, const Rule& rule) {
   with_types(gradient, plan, [&](auto type, auto channels, auto way) {
     using T = typename decltype(type)::type;
     const auto blocks = static_cast<uint32_t>(plan.chunks);

@@ -1,8 +1,8 @@
 // How the pixels of [B,C,H,W] tensors are handed out to threads, for any strides.
 //
 // Pixels lie in rows: one a picture's row, or one a picture where its rows follow one another without a gap. A row is
-// cut into items (what one thread shapes) and these into chunks (what one block does, one a thread). An item is C words:
-// 16 bytes each where the layout and the alignment allow it, else single elements of one pixel.
+// cut into items (what one thread shapes) and these into chunks (what one block does, one a thread). An item is C
+// words: 16 bytes each where the layout and the alignment allow it, else single elements of one pixel.
 
 #pragma once
 

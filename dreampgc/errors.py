@@ -38,3 +38,8 @@ class Interrupted(DreamError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of another library says, for a sentence of ours; its type's name if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -18,15 +18,18 @@ Alpha = NDArray[np.uint8]
 
 #: An alpha channel says something when this share of the picture is transparent.
 TRANSPARENT = 0.01
+#: What an alpha is found for has at most this many pixels on its longer side: no more are of use with such an alpha.
+LARGEST = 2048
 #: GrabCut looks at a picture whose longer side has at most this many pixels.
-WORKING_SIZE = 512
+WORKING_SIZE = 384
 HELP = "use a picture with transparency or a plainer background, or try --set image.background=rembg"
 
 
 def cut_out(pixels: Pixels, background: Literal["auto"] | Way, path: Path, seed: int) -> tuple[Pixels, Way]:
     """The picture ``[H,W,4]`` with the object's alpha, and the way that it was found.
 
-    ``auto`` takes the picture's own alpha where that hides some of it, and else GrabCut. ``path`` is for messages.
+    ``auto`` takes the picture's own alpha where that hides some of it, and else GrabCut. Where alpha has to be found,
+    the picture comes out smaller if it is larger than `LARGEST`. ``path`` is for messages.
 
     Raises:
         InputError: the picture shows nothing, has no alpha although that was asked for, or what was found in it cannot
@@ -35,13 +38,13 @@ def cut_out(pixels: Pixels, background: Literal["auto"] | Way, path: Path, seed:
     """
     alpha = pixels[..., 3]
     if not (alpha >= 128).any():
-        raise InputError(f"the picture {path} shows nothing: it is fully transparent")
+        raise InputError(f"the picture {path} shows nothing: it is transparent all over")
     says_something = (alpha < 128).mean() >= TRANSPARENT
     if background == "alpha" and not says_something:
         raise InputError(f"the picture {path} has no transparency: {HELP}")
     if background == "alpha" or (background == "auto" and says_something):
         return pixels, "alpha"
-    photo = _over_white(pixels)
+    photo = _reduced(_over_white(pixels), LARGEST)
     if np.ptp(photo, axis=(0, 1)).max() < 8:
         raise InputError(f"the picture {path} shows nothing: it is of one colour all over")
     way: Way = "rembg" if background == "rembg" else "grabcut"
@@ -61,22 +64,26 @@ def _over_white(pixels: Pixels) -> NDArray[np.uint8]:
 
 def _grabcut_alpha(photo: NDArray[np.uint8], seed: int) -> Alpha:
     """GrabCut's mask at the photo's full size, its edge as soft as the size that it was found at."""
-    height, width = photo.shape[:2]
-    scale = min(1.0, WORKING_SIZE / max(height, width))
-    size = max(MINIMUM_SIDE, round(width * scale)), max(MINIMUM_SIDE, round(height * scale))
-    small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
-    mask = cv2.GaussianBlur(grabcut(small, seed).astype(np.float32), (0, 0), 0.6)
-    soft = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+    mask = cv2.GaussianBlur(grabcut(_reduced(photo, WORKING_SIZE), seed).astype(np.float32), (0, 0), 0.6)
+    soft = cv2.resize(mask, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.round(soft * 255).astype(np.uint8)
+
+
+def _reduced(photo: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    """The photo with at most ``longest`` pixels on its longer side (and no side too short to look at)."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, longest / max(height, width))
+    size = max(MINIMUM_SIDE, round(width * scale)), max(MINIMUM_SIDE, round(height * scale))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else photo
 
 
 def implausible(mask: NDArray[np.bool_]) -> str:
     """Why a mask ``[H,W]`` cannot be an object in front of a background, in a few words; empty if it can."""
     share = mask.mean()
     if share < 0.01:
-        return f"only {share:.1%} of the picture stand out"
+        return f"only {share:.1%} of the picture stand out from what its border shows"
     if share > 0.85:
-        return f"{share:.0%} of the picture stand out"
+        return f"{share:.0%} of the picture stand out from what its border shows"
     pieces = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
     if pieces.max() < 0.8 * pieces.sum():
         return f"what stands out is in {len(pieces)} pieces"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,18 +34,19 @@ def framed(
         raise InputError(f"the object in {path} has only {longer} pixels on its longer side: take it from nearer")
     side = longer / (1 - margin) if framing == "fit" else longer
     corner = (left + right - side) / 2, (top + bottom - side) / 2
-    # Colours count as much as they cover: what is transparent has none to give.
-    weight = pixels[..., 3].astype(np.float32) / np.float32(255 * 255)
+    # What the square shows of the picture; colours count as much as they cover: what is transparent has none to give.
+    shown = pixels[max(0, int(corner[1])) : ceil(corner[1] + side), max(0, int(corner[0])) : ceil(corner[0] + side)]
+    corner = corner[0] - max(0, int(corner[0])), corner[1] - max(0, int(corner[1]))
+    weight = shown[..., 3].astype(np.float32) / np.float32(255 * 255)
     cover = 255 * _resampled(weight, corner, side, size)
-    planes = [_resampled(pixels[..., channel] * weight, corner, side, size) for channel in range(3)]
+    planes = [_resampled(shown[..., channel] * weight, corner, side, size) for channel in range(3)]
     colours = np.stack(planes) / np.maximum(cover, 1e-6)
     return np.concatenate([colours, cover[None]]).clip(0, 1)
 
 
 def _object_box(alpha: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """Left, top, right and bottom (the latter two exclusive) of what is mostly there."""
-    there = alpha >= max(1, int(alpha.max()) // 2)
-    columns, rows = np.flatnonzero(there.any(axis=0)), np.flatnonzero(there.any(axis=1))
+    columns, rows = (np.flatnonzero((alpha >= 128).any(axis=axis)) for axis in (0, 1))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
@@ -53,14 +55,13 @@ def _resampled(plane: NDArray[Any], corner: tuple[float, float], side: float, si
 
     The Hamming filter averages all that shrinks into a pixel and, without negative lobes, leaves no halos.
     """
-    low = np.floor(corner).astype(int)
-    high = np.ceil(np.add(corner, side)).astype(int)
-    canvas = np.zeros((high[1] - low[1], high[0] - low[0]), np.float32)
-    height, width = plane.shape
-    rows, columns = slice(max(low[1], 0), min(high[1], height)), slice(max(low[0], 0), min(high[0], width))
-    canvas[rows.start - low[1] : rows.stop - low[1], columns.start - low[0] : columns.stop - low[0]] = plane[
-        rows, columns
-    ]
-    x, y = corner[0] - low[0], corner[1] - low[1]
-    image = Image.fromarray(canvas)
-    return np.asarray(image.resize((size, size), Image.Resampling.HAMMING, box=(x, y, x + side, y + side)))
+    image = Image.fromarray(plane)
+    factor = int(side // (4 * size))
+    if factor > 1:  # whole pixels are averaged first, as Pillow's ``reducing_gap`` does: the canvas stays small
+        image = image.reduce(factor)
+        corner, side = (corner[0] / factor, corner[1] / factor), side / factor
+    left, top = floor(corner[0]), floor(corner[1])
+    canvas = Image.new("F", (ceil(corner[0] + side) - left, ceil(corner[1] + side) - top))
+    canvas.paste(image, (-left, -top))
+    x, y = corner[0] - left, corner[1] - top
+    return np.asarray(canvas.resize((size, size), Image.Resampling.HAMMING, box=(x, y, x + side, y + side)))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from dreampgc.errors import InputError
+from dreampgc.errors import InputError, one_line
 
 #: Straight alpha, its last channel: 255 everywhere in a picture without transparency.
 Pixels = NDArray[np.uint8]
@@ -39,7 +39,8 @@ def read_picture(path: Path) -> Pixels:
     with _explained(path), Image.open(path, formats=FORMATS) as image:
         _check_header(path, image)
         image.load()
-        return _to_pixels(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_pixels(image)
 
 
 def _check_place(path: Path) -> None:
@@ -65,16 +66,16 @@ def _explained(path: Path) -> Iterator[None]:
             # Pillow's own limits on a header's size are above ours: a warning from 89 megapixels on, an error from 179.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError, MemoryError) as error:
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _too_large(path) from error
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{path} is not a PNG, JPEG or WebP picture, or its beginning is damaged") from error
     except PermissionError as error:
         raise InputError(f"cannot read the picture {path}: {error.strerror}") from error
     except Exception as error:  # Pillow's decoders raise nearly everything on broken data
-        raise InputError(f"the picture {path} is broken: {' '.join(str(error).split())}") from error
+        raise InputError(f"the picture {path} is broken: {one_line(error)}") from error
 
 
 def _too_large(path: Path) -> InputError:

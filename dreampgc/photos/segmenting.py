@@ -1,8 +1,8 @@
 """Which pixels of a photo are the object, and which show what is behind it: two ways, neither needs a question asked.
 
-GrabCut (Rother et al. 2004) is told where to start by the border of the picture: a smooth surface through its colours
-predicts the background everywhere, and what is near the prediction is certainly background. rembg, a neural network,
-is used where the user has it installed and asks for it.
+GrabCut (Rother et al. 2004) is told where to start by the border of the picture: a surface spanned between its four
+sides predicts the background everywhere, and what is near the prediction is certainly background. rembg, a neural
+network, is used where the user has it installed and asks for it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
-from dreampgc.errors import MissingError
+from dreampgc.errors import MissingError, one_line
 
 Colours = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -22,6 +23,12 @@ Floats = NDArray[np.floating[Any]]
 
 #: Colour differences (CIE76) below this are background for certain, even where the border is smoother than that.
 FLOOR = 6.0
+#: Added to Lab, it makes colours vectors that less light only shortens: L + 16, a and b all go with its cube root.
+BLACK = np.array([16.0, 0.0, 0.0], np.float32)
+#: A background in shadow is this much shorter at most: a third of the light is left.
+DARKEST_SHADE = 0.7
+#: A colour on the border that differs this much from the background's is the object's.
+STRAY = 15.0
 #: The least difference from the background around it that makes an enclosed spot a part of the object.
 SPOT = 10.0
 #: Pieces smaller than this share of the whole mask are specks.
@@ -30,48 +37,70 @@ _SQUARE = np.ones((3, 3), np.uint8)
 
 
 def grabcut(photo: Colours, seed: int) -> Mask:
-    """The object ``[H,W]`` in a photo ``[H,W,3]`` uint8 sRGB of at most some 500 pixels a side; empty if there is none.
+    """The object ``[H,W]`` in a photo ``[H,W,3]`` uint8 sRGB of at most some 400 pixels a side; empty if there is none.
 
     A handle's hole stays one where the background shows in it; a spot that is enclosed by the object and looks like
     nothing behind it belongs to the object.
     """
     lab = np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     lab = np.asarray(cv2.GaussianBlur(lab, (0, 0), 0.6), np.float32)  # a sensor's grain is no difference
-    labels = _first_guess(lab)
+    labels = _first_guess(lab, border=max(2, round(0.03 * min(photo.shape[:2]))))
     if not (labels == cv2.GC_PR_FGD).any():
         return np.zeros(labels.shape, bool)
     cv2.setRNGSeed(seed)  # its colour models start from random clusters
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), labels, (0, 0, 0, 0), *models, 5, cv2.GC_INIT_WITH_MASK)
     found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    return _without_spots(_without_specks(cv2.medianBlur(found, 3) > 0), lab)
+    return without_spots(_without_specks(cv2.medianBlur(found, 3) > 0), lab)
 
 
-def _first_guess(lab: Floats) -> NDArray[np.uint8]:
+def _first_guess(lab: Floats, border: int) -> NDArray[np.uint8]:
     """GrabCut's labels ``[H,W]``: certain background, and where the object and the background probably are."""
-    ring = _ring(lab.shape[0], lab.shape[1])
-    misfit = np.linalg.norm(lab - _surface(lab, ring), axis=-1)
-    far = misfit > max(FLOOR, 3 * float(np.median(misfit[ring])))
+    ring = np.ones(lab.shape[:2], bool)
+    ring[border:-border, border:-border] = False
+    seen, expected = lab + BLACK, _behind(lab, border) + BLACK
+    misfit = np.linalg.norm(seen - expected, axis=-1)
+    limit = max(FLOOR, 3 * float(np.median(misfit[ring])))
+    shade = np.clip((seen * expected).sum(-1) / (expected * expected).sum(-1), DARKEST_SHADE, 1)
+    far = np.linalg.norm(seen - shade[..., None] * expected, axis=-1) > limit
     labels = np.full(far.shape, cv2.GC_PR_BGD, np.uint8)
-    # The outermost pixels of what is far hold blurred edges and shadows: left to GrabCut.
+    # The outermost pixels of what is far are mixed with the background: left to GrabCut, as what may be a shadow is.
     labels[cv2.erode(far.astype(np.uint8), _SQUARE, iterations=2) > 0] = cv2.GC_PR_FGD
-    labels[~far | ring] = cv2.GC_BGD
+    labels[misfit <= limit] = cv2.GC_BGD
     return labels
 
 
-def _ring(height: int, width: int) -> Mask:
-    """The border of a picture, 3 % of its shorter side wide."""
-    wide = max(2, round(0.03 * min(height, width)))
-    ring = np.ones((height, width), bool)
-    ring[wide:-wide, wide:-wide] = False
-    return ring
+def _behind(lab: Floats, border: int) -> Floats:
+    """The background ``[H,W,3]`` in Lab that the four sides of a picture predict, ``border`` pixels of each.
+
+    A Coons patch: it meets all four sides, so that a wall over a table is predicted as well as light that falls off.
+    """
+    left, right = _side(lab[:, :border].swapaxes(0, 1))[:, None], _side(lab[:, -border:].swapaxes(0, 1))[:, None]
+    top, bottom = _side(lab[:border])[None], _side(lab[-border:])[None]
+    down, across = (np.linspace(0, 1, side, dtype=np.float32) for side in lab.shape[:2])
+    down, across = down[:, None, None], across[None, :, None]
+    rows = left * (1 - across) + right * across
+    columns = top * (1 - down) + bottom * down
+    # What both say of the corners counts once.
+    above = (left[:1] + top[:, :1]) * (1 - across) + (right[:1] + top[:, -1:]) * across
+    below = (left[-1:] + bottom[:, :1]) * (1 - across) + (right[-1:] + bottom[:, -1:]) * across
+    return rows + columns - (above * (1 - down) + below * down) / 2
 
 
-def _surface(lab: Floats, ring: Mask) -> Floats:
-    """The quadratic surface ``[H,W,3]`` in Lab that fits the colours of ``ring`` best: uneven light, a vignette."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in ring.shape), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    return terms @ np.linalg.lstsq(terms[ring], lab[ring], rcond=None)[0]
+def _side(strip: Floats) -> Floats:
+    """The background's colours ``[N,3]`` along a strip ``[width,N,3]`` of the border.
+
+    On a side they lie between those at its two ends, gradually or in a step, as at a table's edge. What strays from
+    there is an object that the picture's edge cuts off, and is bridged.
+    """
+    length = strip.shape[1]
+    colours = median_filter(np.median(strip, axis=0), size=(max(3, length // 8), 1), mode="nearest")
+    first, way = colours[0], colours[-1] - colours[0]
+    between = np.clip((colours - first) @ way / max(float(way @ way), 1e-6), 0, 1)
+    near = np.linalg.norm(colours - first - between[:, None] * way, axis=-1) <= STRAY
+    place = np.arange(length)
+    bridged = [np.interp(place, place[near], colours[near, channel]) for channel in range(3)]
+    return np.stack(bridged, axis=-1).astype(np.float32)
 
 
 def _without_specks(mask: Mask) -> Mask:
@@ -82,7 +111,7 @@ def _without_specks(mask: Mask) -> Mask:
     return large[pieces]
 
 
-def _without_spots(mask: Mask, lab: Floats) -> Mask:
+def without_spots(mask: Mask, lab: Floats) -> Mask:
     """The mask with those holes filled whose colours differ from the background nearest to them."""
     count, gaps = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
     holes = set(range(count)) - set(np.unique(gaps[mask])) - {*gaps[0], *gaps[-1], *gaps[:, 0], *gaps[:, -1]}
@@ -118,13 +147,10 @@ def rembg_alpha(photo: Colours) -> NDArray[np.uint8]:
         remove = importlib.import_module("rembg").remove
     except (Exception, SystemExit) as error:  # it ends the process where it finds no runtime for its networks
         hint = "pip install 'rembg[cpu]'"
-        raise MissingError(f"image.background=rembg needs rembg in working order ({hint}): {_said(error)}") from error
+        raise MissingError(
+            f"image.background=rembg needs rembg in working order ({hint}): {one_line(error)}"
+        ) from error
     try:
         return np.asarray(remove(photo, only_mask=True))
     except (Exception, SystemExit) as error:
-        raise MissingError(f"rembg is installed, but could not run or get its model: {_said(error)}") from error
-
-
-def _said(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+        raise MissingError(f"rembg is installed, but could not run or get its model: {one_line(error)}") from error

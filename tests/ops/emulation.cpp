@@ -1,7 +1,7 @@
 // The operators of cuda_ext/pixel_clip.cu for CPU tensors: the same plans, items, stages and arithmetic in plain loops.
 //
-// What runs here is all of cuda_ext but kernel.cuh (the launch and the reduction over threads) and the GPU's approximate
-// reciprocals, so that a machine without a GPU can test layouts, alignment and rounding.
+// What runs here is all of cuda_ext but kernel.cuh (the launch and the reduction over threads) and the GPU's
+// approximate reciprocals, so that a machine without a GPU can test layouts, alignment and rounding.
 
 #include "tensors.h"
 
