@@ -19,7 +19,7 @@ Alpha = NDArray[np.uint8]
 #: An alpha channel says something when this share of the picture is transparent.
 TRANSPARENT = 0.01
 #: GrabCut looks at a picture whose longer side has at most this many pixels.
-WORKING_SIZE = 512
+WORKING_SIZE = 384
 HELP = "use a picture with transparency or a plainer background, or try --set image.background=rembg"
 
 

@@ -22,6 +22,10 @@ Floats = NDArray[np.floating[Any]]
 
 #: Colour differences (CIE76) below this are background for certain, even where the border is smoother than that.
 FLOOR = 6.0
+#: Added to Lab, it makes colours vectors that less light only shortens: L + 16, a and b all go with its cube root.
+BLACK = np.array([16.0, 0.0, 0.0], np.float32)
+#: A background in shadow is this much shorter at most: a third of the light is left.
+DARKEST_SHADE = 0.7
 #: The least difference from the background around it that makes an enclosed spot a part of the object.
 SPOT = 10.0
 #: Pieces smaller than this share of the whole mask are specks.
@@ -30,7 +34,7 @@ _SQUARE = np.ones((3, 3), np.uint8)
 
 
 def grabcut(photo: Colours, seed: int) -> Mask:
-    """The object ``[H,W]`` in a photo ``[H,W,3]`` uint8 sRGB of at most some 500 pixels a side; empty if there is none.
+    """The object ``[H,W]`` in a photo ``[H,W,3]`` uint8 sRGB of at most some 400 pixels a side; empty if there is none.
 
     A handle's hole stays one where the background shows in it; a spot that is enclosed by the object and looks like
     nothing behind it belongs to the object.
@@ -50,12 +54,15 @@ def grabcut(photo: Colours, seed: int) -> Mask:
 def _first_guess(lab: Floats) -> NDArray[np.uint8]:
     """GrabCut's labels ``[H,W]``: certain background, and where the object and the background probably are."""
     ring = _ring(lab.shape[0], lab.shape[1])
-    misfit = np.linalg.norm(lab - _surface(lab, ring), axis=-1)
-    far = misfit > max(FLOOR, 3 * float(np.median(misfit[ring])))
+    seen, expected = lab + BLACK, _surface(lab, ring) + BLACK
+    misfit = np.linalg.norm(seen - expected, axis=-1)
+    limit = max(FLOOR, 3 * float(np.median(misfit[ring])))
+    shade = np.clip((seen * expected).sum(-1) / (expected * expected).sum(-1), DARKEST_SHADE, 1)
+    far = np.linalg.norm(seen - shade[..., None] * expected, axis=-1) > limit
     labels = np.full(far.shape, cv2.GC_PR_BGD, np.uint8)
-    # The outermost pixels of what is far hold blurred edges and shadows: left to GrabCut.
+    # The outermost pixels of what is far are mixed with the background: left to GrabCut, as what may be a shadow is.
     labels[cv2.erode(far.astype(np.uint8), _SQUARE, iterations=2) > 0] = cv2.GC_PR_FGD
-    labels[~far | ring] = cv2.GC_BGD
+    labels[(misfit <= limit) | ring] = cv2.GC_BGD
     return labels
 
 
