@@ -74,21 +74,15 @@ class Picture:
         )
 
 
-def check_files(config: ImageConfig) -> None:
-    """Read all files that ``config`` names, before anything is begun. Raises InputError for what is no picture."""
-    for path, _ in _sources(config):
-        read_picture(path)
-    for path, _ in _companions(config):
-        read_picture(path)
-
-
 def cut_out(config: ImageConfig, seed: int) -> list[Photo]:
-    """The object in each picture, as `keep` takes it.
+    """The object in each picture, as `keep` takes it; what else is to be kept is looked at too.
 
     Raises:
-        InputError: a file cannot be read, or the object cannot be told from its background.
+        InputError: a file cannot be read or is no picture, or the object cannot be told from its background.
         MissingError: what is to cut it out is not installed.
     """
+    for path, _ in _companions(config):
+        read_picture(path)
     return [_cut(path, config, seed) for path, _ in _sources(config)]
 
 
