@@ -26,7 +26,7 @@ from dreampgc.runs import Run, create_run
 from dreampgc.stages.image import ImageStage, as_seen
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.posing import ASSUMED, placed_pictures
-from tests.photographs import BOTTOM, TOP, image_config, write_photo
+from tests.photographs import image_config, write_photo
 from tests.priors.families import write_zero123
 from tests.small_runs import metrics
 
@@ -71,7 +71,15 @@ def known(stage: ImageStage, number: int = 0, size: int = 32) -> tuple[Tensor, T
     return out.image, out.opacity
 
 
-FREE = {"loop__steps": 60, "image__guidance": 0.0, "render__resolution": 32, "render__start_resolution": 32}
+#: A field that can hold a picture; the prior's have a sixteenth of the pixels that the regulariser is made for.
+ABLE = {
+    "field__log2_hashmap_size": 13,
+    "field__hidden": 16,
+    "regularisers__opacity_entropy": 2.0,
+    "render__resolution": 32,
+    "render__start_resolution": 32,
+}
+FREE = {**ABLE, "loop__steps": 80, "image__guidance": 0.0}
 
 
 def test_alone_the_picture_is_fitted_and_no_prior_is_asked(
@@ -94,7 +102,7 @@ def test_alone_the_picture_is_fitted_and_no_prior_is_asked(
 
 
 def test_what_the_pictures_say_is_learned_beside_the_guidance(views: Zero123Prior, photo: Path, tmp_path: Path) -> None:
-    lines = train(built(image_config(photo, loop__steps=40), views, tmp_path / "pictures"), tmp_path / "run")
+    lines = train(built(image_config(photo, **ABLE, loop__steps=40), views, tmp_path / "pictures"), tmp_path / "run")
     for name in ("rgb", "mask"):
         assert np.mean([line[name] for line in lines[-5:]]) < 0.5 * np.mean([line[name] for line in lines[:5]])
     assert all(line["gradient_median"] > 0 and line["bad_steps"] == 0 for line in lines)
@@ -102,14 +110,15 @@ def test_what_the_pictures_say_is_learned_beside_the_guidance(views: Zero123Prio
 
 def test_several_pictures_are_each_seen_from_their_own_side(views: Zero123Prior, photo: Path, tmp_path: Path) -> None:
     back = write_photo(tmp_path / "back.png", colours=(GREEN, YELLOW))
-    config = image_config(photo, **FREE | {"loop__steps": 100}, image__views=((str(back), 180.0, 10.0),))
+    config = image_config(photo, **FREE | {"loop__steps": 150}, image__views=((str(back), 180.0, 10.0),))
     stage = built(config, views, tmp_path / "pictures")
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["reference-1.png", "reference.png"]
     train(stage, tmp_path / "run")
-    for number, (top, bottom) in enumerate(((TOP, BOTTOM), (GREEN, YELLOW))):
+    shown = [picture.over_white(32) for picture in stage.pictures]
+    for number, other in ((0, 1), (1, 0)):
         image, _ = known(stage, number)
-        for row, colour in ((10, top), (22, bottom)):
-            assert (image[0, :, row, 16] - torch.tensor(colour)).abs().max() < 0.25
+        errors = [(image - shown[which]).square().mean().item() for which in (number, other)]
+        assert errors[0] < 0.015 and errors[1] > 0.05
 
 
 def test_views_are_told_by_the_picture_that_is_nearest(views: Zero123Prior, photo: Path, tmp_path: Path) -> None:
