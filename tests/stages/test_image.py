@@ -18,6 +18,7 @@ from dreampgc.config import RunConfig
 from dreampgc.console import Console
 from dreampgc.errors import InputError
 from dreampgc.guidance.guides import ViewGuide
+from dreampgc.guidance.sds import Blend
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.zero123 import Zero123Prior
 from dreampgc.references import Picture
@@ -124,6 +125,7 @@ def test_several_pictures_are_each_seen_from_their_own_side(views: Zero123Prior,
 def test_views_are_told_by_the_picture_that_is_nearest(views: Zero123Prior, photo: Path, tmp_path: Path) -> None:
     config = image_config(photo, image__views=((str(photo), 180.0, 30.0),))
     stage = built(config, views, tmp_path / "pictures")
+    assert isinstance(stage.guidance, Blend)
     [(weight, part)] = stage.guidance.parts.values()
     assert weight == config.image.guidance
     assert isinstance(part.guide, ViewGuide)
@@ -230,7 +232,8 @@ def test_depth_and_normals_that_are_right_cost_little(views: Zero123Prior, photo
         normals=as_seen(truth.normals, stage.cameras),
     )
     found = {}
-    wrong = {"depth": -true.depth, "normals": true.normals.flip(1)} if true.normals is not None else {}
+    assert true.depth is not None and true.normals is not None
+    wrong = {"depth": -true.depth, "normals": true.normals.flip(1)}
     for name, picture in (("right", true), ("wrong", replace(true, **wrong))):
         stage.pictures = [picture]
         stage._picture.cache_clear()
