@@ -64,6 +64,17 @@ def train(stage: ImageStage, folder: Path) -> list[dict[str, Any]]:
     return metrics(folder)
 
 
+def azimuths(stage: ImageStage, step: int) -> Tensor:
+    """Where a step looks from, in degrees."""
+    return stage._sample_views(step).azimuth
+
+
+def compared(stage: ImageStage, step: int = 0) -> dict[str, float]:
+    """By how much the field differs from a picture, weighted, as a mean over pixels."""
+    _, misfits = stage._compare(step)
+    return {name: misfit.item() / stage.prior.image_size**2 for name, misfit in misfits.items()}
+
+
 def known(stage: ImageStage, number: int = 0, size: int = 32) -> tuple[Tensor, Tensor]:
     """Colours and opacities of the field from one picture's camera, over white."""
     camera, white = stage.cameras[number : number + 1], torch.ones(1, 3)
@@ -79,6 +90,8 @@ ABLE = {
     "regularisers__opacity_entropy": 2.0,
     "render__resolution": 32,
     "render__start_resolution": 32,
+    "image__rgb": 1.0,
+    "image__mask": 0.5,
 }
 FREE = {**ABLE, "loop__steps": 80, "image__guidance": 0.0}
 
@@ -164,15 +177,15 @@ def test_the_circle_opens_over_the_first_part_of_the_run(views: Zero123Prior, ph
     options = {"loop__steps": 100, "image__azimuth_start": 30.0, "image__azimuth_ramp": 0.5, "cameras__batch": 64}
     stage = built(image_config(photo, **options), views, tmp_path / "pictures")
     for step, most in ((0, 30.0), (25, 105.0), (50, 180.0), (99, 180.0)):
-        widest = ((stage._sample_views(step).azimuth + 180) % 360 - 180).abs().max().item()
+        widest = ((azimuths(stage, step) + 180) % 360 - 180).abs().max().item()
         assert 0.9 * most < widest <= most
 
 
 def test_around_which_picture_is_left_to_chance(views: Zero123Prior, photo: Path, tmp_path: Path) -> None:
     options = {"image__views": ((str(photo), 90.0, 0.0),), "image__azimuth_start": 10.0, "cameras__batch": 64}
     stage = built(image_config(photo, **options), views, tmp_path / "pictures")
-    azimuth = stage._sample_views(0).azimuth
-    near = [(azimuth - centre).abs() <= 10 for centre in (0.0, 90.0)]
+    seen = azimuths(stage, 0)
+    near = [(seen - centre).abs() <= 10 for centre in (0.0, 90.0)]
     assert (near[0] | near[1]).all()
     assert min(x.float().mean() for x in near) > 0.25  # four standard deviations of 64 coins
 
@@ -192,12 +205,11 @@ def test_both_are_seen_over_the_same_colour(views: Zero123Prior, photo: Path, tm
     """An empty field differs from the picture inside of its mask only, whatever the colour behind."""
     stage = built(image_config(photo, image__rgb=1.0, image__mask=1.0), views, tmp_path / "pictures")
     stage.state.grid = Nothing()
-    for step in range(3):
-        _, misfits = stage._compare(step)
-        picture = stage.pictures[0].resized(stage._resolution(step))
-        pixels = views.image_size**2
-        assert misfits["mask"].item() == pytest.approx(pixels * picture.mask.square().mean().item(), rel=1e-4)
-        assert 0 < misfits["rgb"].item() <= 3 * pixels * picture.mask.mean().item()
+    picture = stage.pictures[0].resized(stage._resolution(0))
+    for _ in range(3):
+        misfits = compared(stage)
+        assert misfits["mask"] == pytest.approx(picture.mask.square().mean().item(), rel=1e-4)
+        assert 0 < misfits["rgb"] <= 3 * picture.mask.mean().item()
 
 
 class Nothing(OccupancyGrid):
@@ -237,9 +249,8 @@ def test_depth_and_normals_that_are_right_cost_little(views: Zero123Prior, photo
     for name, picture in (("right", true), ("wrong", replace(true, **wrong))):
         stage.pictures = [picture]
         stage._picture.cache_clear()
-        _, misfits = stage._compare(0)
-        found[name] = {key: misfits[key].item() / views.image_size**2 for key in ("depth", "normals")}
-    assert max(found["right"].values()) < 0.1
+        found[name] = compared(stage)
+    assert max(found["right"][key] for key in ("depth", "normals")) < 0.1
     assert found["wrong"]["depth"] > 1.5 and found["wrong"]["normals"] > 0.5
 
 
