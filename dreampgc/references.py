@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from dreampgc.config.sections import ImageConfig
 from dreampgc.files import replacing
 from dreampgc.photos import Photo, load_photo, save_photo
 from dreampgc.photos.framing import framed
 from dreampgc.photos.reading import read_picture
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 #: Kept beside the pictures: what else is known of the first one.
 DEPTH_FILE, NORMALS_FILE = "reference-depth.png", "reference-normals.png"
@@ -48,47 +47,27 @@ class Picture:
 
     def resized(self, size: int) -> Picture:
         """The same in ``size`` pixels a side, each the mean of what it covers."""
-        from torch.nn import functional
-
-        def small(x: Tensor) -> Tensor:
-            return functional.interpolate(x, size=(size, size), mode="area")
-
-        depth, normals = self.depth, self.normals
-        return replace(
-            self,
-            colour=small(self.colour),
-            mask=small(self.mask),
-            depth=None if depth is None else small(depth),
-            normals=None if normals is None else small(normals),
-        )
+        return self._map(lambda x: functional.interpolate(x, size=(size, size), mode="area"))
 
     def to(self, device: torch.device) -> Picture:
         """The same on ``device``."""
-        depth, normals = self.depth, self.normals
-        return replace(
-            self,
-            colour=self.colour.to(device),
-            mask=self.mask.to(device),
-            depth=None if depth is None else depth.to(device),
-            normals=None if normals is None else normals.to(device),
-        )
+        return self._map(lambda x: x.to(device))
 
-
-def check_files(config: ImageConfig) -> None:
-    """Read all files that ``config`` names, before anything is begun. Raises InputError for what is no picture."""
-    for path, _ in _sources(config):
-        read_picture(path)
-    for path, _ in _companions(config):
-        read_picture(path)
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Picture:
+        """The picture with ``function`` applied to each of its tensors."""
+        tensors = {"colour": self.colour, "mask": self.mask, "depth": self.depth, "normals": self.normals}
+        return replace(self, **{name: function(x) for name, x in tensors.items() if x is not None})
 
 
 def cut_out(config: ImageConfig, seed: int) -> list[Photo]:
-    """The object in each picture, as `keep` takes it.
+    """The object in each picture, as `keep` takes it; what else is to be kept is looked at too.
 
     Raises:
-        InputError: a file cannot be read, or the object cannot be told from its background.
+        InputError: a file cannot be read or is no picture, or the object cannot be told from its background.
         MissingError: what is to cut it out is not installed.
     """
+    for path, _ in _companions(config):
+        read_picture(path)
     return [_cut(path, config, seed) for path, _ in _sources(config)]
 
 
@@ -144,8 +123,6 @@ def _cut(path: Path, config: ImageConfig, seed: int) -> Photo:
 
 def _plane(path: Path, size: int) -> Tensor:
     """The colours of a picture that is not cut out, ``[1,3,size,size]`` in [0,1]."""
-    import torch
-
     pixels = read_picture(path)
     pixels[..., 3] = 255
     return torch.from_numpy(framed(pixels, size, "keep", 0.0, path))[None, :3]

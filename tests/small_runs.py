@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 from dreampgc.config import RunConfig, load_config
+from dreampgc.stages.loop import Loop
 
 SMALL: dict[str, Any] = {
     "prior": "mini",
@@ -52,3 +54,24 @@ def metrics(run: Path) -> list[dict[str, Any]]:
 def final_state(run: Path, step: int) -> bytes:
     """The tensors of the checkpoint after ``step`` steps, as they lie on the disk."""
     return (run / "checkpoints" / f"step-{step:06d}" / "state.safetensors").read_bytes()
+
+
+class StopsAt(Loop):
+    """A loop that is told to stop after ten steps, as by Ctrl-C."""
+
+    def log(self, step: int, metrics: Any) -> None:
+        """Log, then take the signal."""
+        super().log(step, metrics)
+        if step == 9:
+            signal.raise_signal(signal.SIGINT)
+
+
+def require_same(one: Path, other: Path, step: int) -> None:
+    """The two runs came to the same end, bit for bit."""
+    assert final_state(one, step) == final_state(other, step)
+    assert metrics(one) == metrics(other)
+    assert (one / "mesh.glb").read_bytes() == (other / "mesh.glb").read_bytes()
+    for folder in ("previews", "gradients"):
+        names = [path.name for path in sorted((one / folder).iterdir())]
+        assert names == [path.name for path in sorted((other / folder).iterdir())]
+        assert all((one / folder / name).read_bytes() == (other / folder / name).read_bytes() for name in names)

@@ -76,3 +76,13 @@ def test_orbit_starts_in_front_and_a_subset_keeps_its_cameras() -> None:
 def test_magnification_is_the_area_of_a_square_in_the_picture() -> None:
     """A field of view of 90 degrees at distance d shows 2d x 2d of the plane through the origin."""
     assert fixed_views([0, 50], distance=2.0, fov=90.0).magnification() == pytest.approx(2 / 16)
+
+
+def test_points_are_projected_onto_the_pixels_whose_rays_meet_them() -> None:
+    views = fixed_views([0.0, 130.0], elevation=25.0, fov=40.0)
+    rays = views.rays(8, 8)
+    for row, column in ((0, 0), (2, 7), (5, 3)):
+        points = (rays.origins + 2.0 * rays.directions)[:, row, column]
+        places = views.project(points)[torch.arange(2), torch.arange(2)]
+        expected = torch.tensor([column + 0.5, row + 0.5]) / 4 - 1
+        torch.testing.assert_close(places, expected.expand(2, 2), atol=1e-5, rtol=0)

@@ -19,49 +19,12 @@ from dreampgc.cli import run_command
 from dreampgc.config import load_config
 from dreampgc.errors import DreamError, InputError, Interrupted, MissingError, TrainingError
 from dreampgc.runs import Run, create_run
-from tests.commands import refused
-
-
-class Pipeline(types.ModuleType):
-    """Records what it is called with; raises ``error`` when there is one."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__("dreampgc.pipeline")
-        self.folder = folder
-        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self.error: BaseException | None = None
-
-    def _record(self, name: str, *positional: Any, **named: Any) -> None:
-        self.calls.append((name, positional, named))
-        if self.error is not None:
-            raise self.error
-
-    def create(self, config: Any, output: Path | None, console: Any, watch: Any) -> Path:
-        self._record("create", config, output, watch=watch)
-        return self.folder
-
-    def resume(self, run: Path, console: Any, steps: int | None, watch: Any) -> Path:
-        self._record("resume", run, steps, watch=watch)
-        return run
-
-    def export(self, run: Path, **named: Any) -> list[Path]:
-        self._record("export", run, **named)
-        return [self.folder / "mesh.glb"]
-
-    def turntable(self, run: Path, **named: Any) -> Path:
-        self._record("turntable", run, **named)
-        return self.folder / "turntable.webp"
+from tests.commands import Pipeline, refused, stand_in
 
 
 @pytest.fixture(autouse=True)
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    monkeypatch.setenv("DREAMPGC_RUNS", str(tmp_path / "runs"))
-    monkeypatch.delenv("DREAMPGC_DEBUG", raising=False)
-    stand_in = Pipeline(tmp_path)
-    for name in ("pipeline", "exporting"):
-        monkeypatch.setitem(sys.modules, f"dreampgc.{name}", stand_in)
-        monkeypatch.setattr(dreampgc, name, stand_in, raising=False)
-    return stand_in
+    return stand_in(tmp_path, monkeypatch)
 
 
 @pytest.fixture

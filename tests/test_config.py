@@ -77,6 +77,32 @@ def test_images_have_presets_of_their_own(key: tuple[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("key", PRESETS)
+def test_image_runs_look_with_the_camera_of_the_picture(key: tuple[Any, Any]) -> None:
+    """So a prior of views is never asked about other lenses or distances, unless somebody wants it."""
+    preset, family = key
+    options = {"task": "image", "image.file": "dog.png", "preset": preset}
+    config = load_config(options=options, family=lambda prior, device: family)
+    assert preset_values("image", preset, family).keys() <= KEYS
+    assert (config.cameras.distance, config.cameras.fov) == ((config.image.distance,) * 2, (config.image.fov,) * 2)
+    assert (config.guidance.scale, config.render.albedo_share) == (3.0, 1.0)
+    assert from_toml(to_toml(config)) == config
+    assert load_config(assignments=["guidance.scale=5"], options=options).guidance.scale == 5.0
+
+
+def test_only_an_image_run_needs_no_prompt_and_is_called_after_its_picture() -> None:
+    options = {"task": "image", "image.file": "pictures/my dog.png"}
+    assert load_config(options=options).title == "my dog.png"
+    assert load_config(options={**options, "prompt": "a  dog"}).title == "my dog.png, a dog"
+    assert with_options(**{"image.file": "dog.png"}).title == "a car"
+    assert "the prompt is empty" in refusal(prompt=None)
+
+
+def test_views_of_an_image_run_come_from_toml_too() -> None:
+    file = 'task = "image"\n[image]\nfile = "a.png"\nviews = [["b.png", 90, -10.5], ["c, d.png", 180, 0]]\n'
+    assert from_toml(file).image.views == (("b.png", 90.0, -10.5), ("c, d.png", 180.0, 0.0))
+
+
+@pytest.mark.parametrize("key", PRESETS)
 def test_presets_are_valid_and_change_only_known_keys(key: tuple[Any, Any]) -> None:
     preset, family = key
     assert PRESETS[key].keys() <= KEYS
@@ -129,6 +155,15 @@ def test_unknown_key_names_the_nearest(wrong: str, right: str) -> None:
         ("render.start_resolution=4000", "start_resolution is above"),
         ("seed=-1", "seed = -1"),
         ("prompt=   ", "the prompt is empty"),
+        ("image.elevation=100", "image.elevation = 100"),
+        ("image.elevation=high", "image.elevation = 'high'"),
+        ("image.views=[[1, 2, 3]]", "image.views"),
+        ('image.views=[["b.png", 90]]', "image.views"),
+        ("image.distance=1.5", "image.distance = 1.5"),
+        ("image.margin=1", "image.margin = 1"),
+        ("image.framing=crop", "'keep'"),
+        ("image.depth_file=depth.png", "set framing to keep"),
+        ("image.rgb=-1", "image.rgb = -1"),
         ("no-equals-sign", "section.key=value"),
     ],
 )

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from dreampgc.losses import distortion, opacity_entropy, orientation, sparsity, total_variation
+from dreampgc.losses import (
+    depth_disagreement,
+    distortion,
+    normal_disagreement,
+    normal_smoothness,
+    opacity_entropy,
+    orientation,
+    sparsity,
+    total_variation,
+)
 from dreampgc.types import RenderOutput
 
 
@@ -67,3 +76,37 @@ def test_total_variation_is_zero_for_constants_and_the_slope_squared_for_a_ramp(
     assert total_variation(torch.full(shape, 3.0), dimensions).item() == 0
     ramp = torch.arange(5.0).expand(shape) * 0.5
     assert total_variation(ramp, dimensions).item() == pytest.approx(0.25)
+
+
+def test_smooth_normals_cost_nothing_and_rough_ones_do() -> None:
+    plane = torch.zeros(1, 1, 4, 4)
+    smooth = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    rough = torch.nn.functional.normalize(torch.randn(1, 3, 4, 4), dim=1)
+    costs = [
+        normal_smoothness(RenderOutput(plane.expand(1, 3, 4, 4), plane, plane, normals, {})).item()
+        for normals in (smooth, rough)
+    ]
+    assert costs[0] == 0 < costs[1]
+    with pytest.raises(ValueError, match="normals=True"):
+        normal_smoothness(output())
+
+
+def test_depths_agree_up_to_scale_and_shift_where_they_count() -> None:
+    truth, weight = torch.rand(1, 1, 6, 6), (torch.rand(1, 1, 6, 6) > 0.4).float()
+    spoilt = torch.where(weight > 0, 2.5 * truth + 0.7, 9.0)
+    assert depth_disagreement(spoilt, truth, weight).item() == pytest.approx(0, abs=1e-4)
+    assert depth_disagreement(-truth, truth, weight).item() == pytest.approx(2, abs=1e-4)
+    flat = torch.ones(1, 1, 6, 6, requires_grad=True)
+    found = depth_disagreement(flat, truth, weight)
+    found.backward()
+    assert found.item() == pytest.approx(1)
+    assert flat.grad is not None and flat.grad.isfinite().all()
+    assert depth_disagreement(truth, truth, torch.zeros_like(weight)).item() == pytest.approx(1)
+
+
+def test_normals_disagree_by_their_angle_where_they_count() -> None:
+    truth = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    found = torch.stack([truth[0, :, 0], torch.tensor([[1.0, 0, 0], [0, 0, -1.0]]).T], dim=1)[None]
+    for weight, expected in (((1, 1, 0, 0), 0.0), ((1, 1, 1, 0), 1 / 3), ((1, 1, 1, 1), 0.75), ((0, 0, 0, 0), 0.0)):
+        mask = torch.tensor(weight).float().view(1, 1, 2, 2)
+        assert normal_disagreement(found, truth, mask).item() == pytest.approx(expected, abs=1e-6)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,9 +25,8 @@ from dreampgc.field import InstantNGP
 from dreampgc.priors.catalog import PriorSource
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.runs import Run
-from dreampgc.stages.loop import Loop
 from tests.commands import refused
-from tests.small_runs import assignments, final_state, metrics, small_config
+from tests.small_runs import StopsAt, assignments, metrics, require_same, small_config
 
 QUIET = Console(quiet=True)
 
@@ -171,16 +169,6 @@ def test_weights_that_cannot_be_had_exit_with_3_and_say_how_to_get_them(tmp_path
 # Interruptions, damage, repetition
 
 
-class StopsAt(Loop):
-    """A loop that is told to stop after ten steps, as by Ctrl-C."""
-
-    def log(self, step: int, metrics: Any) -> None:
-        """Log, then take the signal."""
-        super().log(step, metrics)
-        if step == 9:
-            signal.raise_signal(signal.SIGINT)
-
-
 def test_twenty_steps_are_ten_and_ten_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small_config(loop__steps=20, loop__checkpoint_every=7)
     whole = pipeline.create(config, tmp_path / "whole", QUIET)
@@ -194,17 +182,6 @@ def test_twenty_steps_are_ten_and_ten_bit_for_bit(tmp_path: Path, monkeypatch: p
     assert pipeline.resume(parts, QUIET) == parts
     require_same(whole, parts, 20)
     assert Run(parts).record["step"] == 20
-
-
-def require_same(one: Path, other: Path, step: int) -> None:
-    """The two runs came to the same end, bit for bit."""
-    assert final_state(one, step) == final_state(other, step)
-    assert metrics(one) == metrics(other)
-    assert (one / "mesh.glb").read_bytes() == (other / "mesh.glb").read_bytes()
-    for folder in ("previews", "gradients"):
-        names = [path.name for path in sorted((one / folder).iterdir())]
-        assert names == [path.name for path in sorted((other / folder).iterdir())]
-        assert all((one / folder / name).read_bytes() == (other / folder / name).read_bytes() for name in names)
 
 
 def test_the_written_configuration_repeats_the_run(finished: Path, tmp_path: Path) -> None:

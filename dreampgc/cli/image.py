@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,9 +68,12 @@ def image(
     json: Json = False,
 ) -> None:
     """Make a 3D object from a picture: trains a field, then writes mesh.glb and turntable.webp."""
+    more = tuple(map(_view, views or ()))
+    if resume is None:
+        _check_pictures([file, *(Path(view[0]) for view in more)])
     options: dict[str, object] = {
         "image.file": None if file is None else str(file),
-        "image.views": tuple(map(_view, views)) if views else None,
+        "image.views": more or None,
         "image.elevation": elevation,
         "prompt": prompt,
         "prior": prior,
@@ -88,7 +92,7 @@ def image(
         assignments=assignments,
         live=live,
         console=Console(quiet=quiet, json=json),
-        check=_check,
+        check=_require_picture,
     )
 
 
@@ -102,10 +106,16 @@ def _view(text: str) -> tuple[str, float, float]:
     return file, azimuth, elevation
 
 
-def _check(config: RunConfig) -> None:
+def _check_pictures(files: Sequence[Path | None]) -> None:
     """Refuse what is no picture before torch is imported. Raises InputError."""
+    from dreampgc.photos.reading import read_picture
+
+    for file in files:
+        if file is not None:
+            read_picture(file)
+
+
+def _require_picture(config: RunConfig) -> None:
+    """Refuse a configuration without a picture. Raises InputError."""
     if not config.image.file:
         raise InputError("there is no picture: give its FILE")
-    from dreampgc.references import check_files
-
-    check_files(config.image)

@@ -42,9 +42,11 @@ def family(prior: str, device: str) -> Family:
     from dreampgc.priors import catalog, layout
 
     if prior == "auto":
+        if device == "cpu":
+            return "mini"
         import torch
 
-        return "full" if device != "cpu" and torch.cuda.is_available() else "mini"
+        return "full" if torch.cuda.is_available() else "mini"
     return "mini" if prior in catalog.EMBEDDED else layout.family_of(Path(prior))
 
 

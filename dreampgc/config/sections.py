@@ -220,10 +220,10 @@ class ImageConfig(Section):
     normals_file: str = ""
     #: Weights of what a picture shows against a guidance gradient of weight 1. 1 pulls a pixel whose colour is wrong
     #: by 0.05 as hard as the threshold 0.1 lets the prior pull it, at any resolution.
-    rgb: NonNegativeFloat = 4.0
-    mask: NonNegativeFloat = 2.0
-    depth: NonNegativeFloat = 0.02
-    normals: NonNegativeFloat = 0.02
+    rgb: NonNegativeFloat = 0.3
+    mask: NonNegativeFloat = 0.15
+    depth: NonNegativeFloat = 0.01
+    normals: NonNegativeFloat = 0.01
     #: Weights of the guidance by views and, where there is a prompt, by text; 0: that prior is not asked.
     guidance: NonNegativeFloat = 1.0
     text: NonNegativeFloat = 0.3

@@ -58,13 +58,13 @@ def estimate_elevation(
     side = prior.image_size // prior.downsampling
     shape = (len(AZIMUTHS) - 1, prior.latent_channels, side, side)
     noise = torch.randn(shape, generator=generator).to(prior.device)
-    told, silhouettes, misfits = None, None, []
+    told, silhouettes, misfits = torch.empty(0), mask, []
     for number, candidate in enumerate(CANDIDATES, start=1):
         guide = ViewGuide(prior, [Known(prior.condition(image, candidate), 0.0, distance)], scale=scale)
         views = _around(candidate, distance, fov)
         others = views[1:].to(prior.device)
         tokens = guide.condition(others).tokens
-        if silhouettes is None or told is None or not torch.allclose(tokens, told, atol=1e-4):
+        if told.shape != tokens.shape or not torch.allclose(tokens, told, atol=1e-4):
             told = tokens
             pictures = sample_pictures(guide, others, noise, STEPS)
             silhouettes = torch.cat([mask.cpu(), silhouette(pictures).cpu()])

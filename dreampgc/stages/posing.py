@@ -46,7 +46,7 @@ def _elevation(run: Run, config: RunConfig, prior: ViewPrior, picture: Picture, 
         found = estimate_elevation(
             prior,
             picture.over_white(prior.image_size),
-            picture.mask,
+            picture.resized(prior.image_size).mask,
             generator=torch.Generator().manual_seed(config.seed),
             distance=config.image.distance,
             fov=config.image.fov,

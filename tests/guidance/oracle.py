@@ -26,14 +26,17 @@ class OraclePrior:
     """
 
     name = "oracle"
-    image_size = 32
     latent_channels = 4
     downsampling = 2
     device = torch.device("cpu")
     linear_rgb_to_latent: Affine | None = None
 
-    def __init__(self, paint: Painter, elevation: float = 0.0, *, distance: float = 2.4, fov: float = 45.0) -> None:
+    def __init__(
+        self, paint: Painter, elevation: float = 0.0, *, distance: float = 2.4, fov: float = 45.0, size: int = 32
+    ) -> None:
         self.paint, self.elevation, self.distance, self.fov = paint, elevation, distance, fov
+        self.image_size = size
+        self._painted: tuple[Tensor, Tensor] | None = None
         self.alphas_cumprod = torch.linspace(0.999, 0.001, 1000)
         #: The poses that were asked for, ``[B,3]`` each: azimuth, elevation, distance.
         self.poses: list[Tensor] = []
@@ -66,8 +69,18 @@ class OraclePrior:
     def predict_noise(self, noisy: Tensor, timesteps: Tensor, view: ViewCondition) -> Tensor:
         assert not torch.is_grad_enabled()
         self.batches.append(len(noisy))
-        azimuth, elevation, distance, known, _ = view.tokens[:, 0].unbind(-1)
-        views = Views(azimuth, self.elevation + elevation, self.distance + distance, torch.full_like(azimuth, self.fov))
-        clean = self.encode(self.paint(views)) * known.view(-1, 1, 1, 1)  # gray where nothing is known
+        clean = self._believed(view.tokens)
         alpha = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         return (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt()
+
+    def _believed(self, tokens: Tensor) -> Tensor:
+        """The latents of what is seen; gray where nothing is known. Painted once as long as the same is asked."""
+        if self._painted is None or not torch.equal(self._painted[0], tokens):
+            azimuth, elevation, distance, known, _ = tokens[:, 0].unbind(-1)
+            away, fov = self.distance + distance, torch.full_like(azimuth, self.fov)
+            told = known > 0
+            views = Views(azimuth, self.elevation + elevation, away, fov)[told]
+            latents = torch.zeros(len(tokens), 4, *[self.image_size // 2] * 2)
+            latents[told] = self.encode(self.paint(views))
+            self._painted = tokens.clone(), latents
+        return self._painted[1]

@@ -77,8 +77,8 @@ def test_a_guide_without_pictures_is_an_error(oracle: OraclePrior) -> None:
 def test_score_distillation_does_not_care_who_guides(oracle: OraclePrior) -> None:
     """The descent of an image ends where the oracle's picture is, as with a text it ends at the text's optimum."""
     guides: list[Guide] = [ViewGuide(oracle, [known(oracle, 0.0, 20.0)], scale=1.0), TextGuide(ToyPrior(), "a car")]
+    schedule = Schedule(10, t_min=0.5, t_max=0.5)
     for guide in guides:
-        schedule = Schedule(10, t_min=0.5, t_max=0.5)
         sds = ScoreDistillation(guide, schedule=schedule, generator=torch.Generator().manual_seed(0), method="vae")
         assert sds.image_gradient(torch.rand(2, 3, 32, 32), fixed_views([0.0, 60.0]), 0).isfinite().all()
     sds = ScoreDistillation(guides[0], schedule=schedule, generator=torch.Generator().manual_seed(0), clip=10.0)

@@ -26,8 +26,11 @@ VIEWS = fixed_views([0, 90])
 
 
 def distillation(toy: ToyPrior, seed: int = 0, **settings: Any) -> ScoreDistillation:
-    told = {name: settings.pop(name) for name in ("scale", "perp_neg", "negative_prompt") if name in settings}
-    guide = TextGuide(toy, "a car", **{"scale": 1.0} | told)
+    told: dict[str, Any] = {
+        name: settings.pop(name) for name in ("scale", "perp_neg", "negative_prompt") if name in settings
+    }
+    told = {"scale": 1.0} | told
+    guide = TextGuide(toy, "a car", **told)
     generator = torch.Generator().manual_seed(seed)
     settings = {"schedule": FIXED_TIME} | settings
     return ScoreDistillation(guide, generator=generator, **settings)

@@ -126,7 +126,7 @@ def test_twenty_training_steps(priors: dict[str, DiffusionPrior], tmp_path: Path
     config = load_config(options={**SMALL, **small, **options})
     stage = build_text_stage(config, priors[family])
     run, state = create_run(config, tmp_path / "run"), stage.state
-    assert isinstance(stage.guidance.guide, TextGuide)
+    assert isinstance(stage.guidance, ScoreDistillation) and isinstance(stage.guidance.guide, TextGuide)
     assert stage.guidance.guide.perp_neg == config.guidance.perp_neg
     before = state.field.encoding.table.detach().clone()
     with run.active(), Loop(run, config.loop, Console(quiet=True), save=state.save, load=state.load) as loop:

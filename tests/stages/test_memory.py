@@ -13,6 +13,7 @@ from torch import Tensor
 from dreampgc.building import build_text_stage
 from dreampgc.console import Console
 from dreampgc.errors import DreamError
+from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.networks import SparingNetworks
 from dreampgc.runs import Run, create_run
@@ -44,6 +45,7 @@ def train(stage: NerfStage, folder: Path) -> Run:
 def starve(stage: NerfStage, monkeypatch: pytest.MonkeyPatch, hungry: Callable[[], bool]) -> list[int]:
     """Let the device be full in the middle of the guidance while ``hungry``; the list grows with every failure."""
     failures: list[int] = []
+    assert isinstance(stage.guidance, ScoreDistillation)
     honest = stage.guidance.latent_gradient
 
     def full(*arguments: Any) -> Tensor:
