@@ -116,7 +116,7 @@ def test_alone_the_picture_is_fitted_and_no_prior_is_asked(
 
 
 def test_what_the_pictures_say_is_learned_beside_the_guidance(views: Zero123Prior, photo: Path, tmp_path: Path) -> None:
-    lines = train(built(image_config(photo, **ABLE, loop__steps=40), views, tmp_path / "pictures"), tmp_path / "run")
+    lines = train(built(image_config(photo, **ABLE, loop__steps=80), views, tmp_path / "pictures"), tmp_path / "run")
     for name in ("rgb", "mask"):
         assert np.mean([line[name] for line in lines[-5:]]) < 0.5 * np.mean([line[name] for line in lines[:5]])
     assert all(line["gradient_median"] > 0 and line["bad_steps"] == 0 for line in lines)
