@@ -57,13 +57,12 @@ def load_field(run: Run, config: RunConfig, step: int | None, console: Console) 
 
 def config_of(run: Run) -> RunConfig:
     """The run's configuration, with the priors that ``auto`` meant where the run was started."""
-    config, record = run.config, run.record
+    config = run.config  # the record is only read where something is to be learned from it
     if config.prior == "auto":
-        config = config.model_copy(update={"prior": record["prior"]})
-    if config.image.text_prior == "auto" and "text_prior" in record:
-        config = config.model_copy(
-            update={"image": config.image.model_copy(update={"text_prior": record["text_prior"]})}
-        )
+        config = config.model_copy(update={"prior": run.record["prior"]})
+    if config.task == "image" and config.image.text_prior == "auto" and "text_prior" in run.record:
+        image = config.image.model_copy(update={"text_prior": run.record["text_prior"]})
+        config = config.model_copy(update={"image": image})
     return config
 
 

@@ -66,12 +66,13 @@ def train(stage: ImageStage, folder: Path) -> list[dict[str, Any]]:
 
 def azimuths(stage: ImageStage, step: int) -> Tensor:
     """Where a step looks from, in degrees."""
-    return stage._sample_views(step).azimuth
+    return stage._occasion(step).views.azimuth
 
 
 def compared(stage: ImageStage, step: int = 0) -> dict[str, float]:
     """By how much the field differs from a picture, weighted, as a mean over pixels."""
-    _, misfits = stage._compare(step)
+    stage.now = stage._occasion(step)
+    _, misfits = stage._compare()
     return {name: misfit.item() / stage.prior.image_size**2 for name, misfit in misfits.items()}
 
 

@@ -200,7 +200,7 @@ def test_several_runs_share_sections_and_sliders(browser: Browser, four: list[Pa
         shutil.copy(run / "previews" / "step-000003.png", run / "previews" / "step-000002.png")
     Image.new("RGB", (64, 32), "red").save(four[0] / "previews" / "step-000002.png")
     text = (four[1] / "config.toml").read_text()
-    (four[1] / "config.toml").write_text(text.replace("scale = 5.0", "scale = 7.5"))
+    (four[1] / "config.toml").write_text(text.replace("\nscale = 5.0", "\nscale = 7.5"))
     url = show(browser, tmp_path, *four)
     assert browser.find("h1").text == "4 runs"
     assert len(browser.find_all("figure.chart")) == 12
