@@ -91,6 +91,7 @@ _IMAGE: dict[str, Any] = {
     "cameras.fov": (45.0, 45.0),
     "render.albedo_share": 1.0,
     "render.textureless_share": 0.0,
+    "render.background": "white",  # the only one that priors of views were shown
 }
 #: After threestudio's zero123.yaml; never run with real weights here.
 _IMAGE_FULL: dict[str, Any] = {

@@ -72,6 +72,18 @@ def reason(*, fresh: bool = False) -> str | None:
     return verdict(machine(library.read_bytes()), _PROOF, fresh=fresh)
 
 
+def untried() -> bool:
+    """Whether `usable` will have to seek a verdict first, in a child process that takes a while."""
+    import torch
+
+    library = find()
+    return (
+        library is not None
+        and torch.cuda.is_available()
+        and machine(library.read_bytes()) not in _read(verdicts_file())
+    )
+
+
 def verdict(key: str, code: str, *, fresh: bool = False) -> str | None:
     """What `probe` said of ``code``, kept as ``key`` between processes; ``fresh`` asks again."""
     place = verdicts_file()

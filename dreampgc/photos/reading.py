@@ -5,6 +5,7 @@ A picture that cannot be used is refused with one sentence, and before it is dec
 
 from __future__ import annotations
 
+import contextlib
 import io
 import stat
 import warnings
@@ -122,10 +123,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 def _to_srgb(image: Image.Image, info: dict) -> Image.Image:
     """An L, RGB or CMYK picture as RGB, through its ICC profile where it has one that works."""
     if profile := info.get("icc_profile"):
-        try:
+        with contextlib.suppress(OSError, ValueError, ImageCms.PyCMSError):  # then it is taken for sRGB
             source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
             return converted if converted is not None else image.convert("RGB")
-        except (OSError, ValueError, ImageCms.PyCMSError):
-            pass  # taken for sRGB
     return image.convert("RGB")

@@ -63,6 +63,17 @@ def test_another_build_or_gpu_is_proven_again(machine: Machine, monkeypatch: pyt
     assert machine.probes == 3
 
 
+def test_untried_kernels_are_known_before_they_are_tried(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert native.untried()
+    native.reason()
+    assert not native.untried()
+    machine.library.write_bytes(b"second build")
+    assert native.untried()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not native.untried()
+    assert machine.probes == 1
+
+
 def test_an_interrupted_proof_is_no_verdict(machine: Machine) -> None:
     machine.verdict = native.INTERRUPTED
     assert native.reason() == native.INTERRUPTED
