@@ -80,7 +80,7 @@ def speed_up(stage: Stage, say: Callable[[str], None]) -> None:
     if kind == "compiled" and isinstance(stage, NerfStage):
         stage.state.field.encoding.compile_kernels(say)
     if kind != "off":
-        # Products with 10 bits of mantissa: in full float32, those of the field took 1.5 ms of a step's 36 (SD 2.1, H100).
+        # Products with 10 bits of mantissa: in float32, those of the field took 1.5 ms of a step's 36 (SD 2.1, H100).
         torch.set_float32_matmul_precision("high")
         stage.record_steps(say)
 
