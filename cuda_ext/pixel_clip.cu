@@ -6,28 +6,12 @@
 // It runs on an H100 (torch 2.11, CUDA 13.0). Machines without a GPU test what the headers hold, layouts, alignment and
 // arithmetic, through tests/ops/emulation.cpp.
 
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/accelerator.h>
-
 #include "kernel.cuh"
+#include "launch.h"
 #include "tensors.h"
-
-#ifndef STABLE_TORCH_ERROR_CODE_CHECK  // before torch 2.13
-#define STABLE_TORCH_ERROR_CODE_CHECK(call) TORCH_ERROR_CODE_CHECK(call)
-#endif
 
 namespace dreampgc {
 namespace {
-
-void check(cudaError_t status) {
-  require(status == cudaSuccess, cudaGetErrorString(status));
-}
-
-cudaStream_t current_stream(const Tensor& tensor) {
-  void* stream = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device(), &stream));
-  return static_cast<cudaStream_t>(stream);
-}
 
 // Memory for the parts that `blocks` leave, and for their counters, which start at 0.
 std::pair<Tensor, Scratch> make_scratch(const Tensor& like, const Tensor& statistics, uint32_t blocks) {

@@ -2,19 +2,15 @@
 
 #pragma once
 
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/BFloat16.h>
 #include <torch/headeronly/util/Half.h>
 
-#include <stdexcept>
-#include <string>
 #include <tuple>
 #include <type_traits>
 
 #include "item.h"
+#include "require.h"
 
 namespace dreampgc {
 
@@ -23,12 +19,6 @@ using torch::stable::Tensor;
 
 template <>
 inline constexpr bool kSquaresFit<torch::headeronly::Half> = true;
-
-// An error for Python, without torch's macro: that writes to a stream of the C++ library, and crashed where torch was
-// linked against another one.
-inline void require(bool condition, const std::string& message) {
-  if (!condition) throw std::runtime_error("pixel_clip: " + message);
-}
 
 inline Rule rule_of(double threshold, const std::string& mode, const std::string& norm) {
   require(threshold > 0 && std::isfinite(threshold), "the threshold must be positive and finite");

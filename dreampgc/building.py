@@ -72,12 +72,12 @@ def build_image2d_stage(config: RunConfig, prior: Prior) -> Image2dStage:
 def speed_up(stage: Stage, say: Callable[[str], None]) -> None:
     """Let the stage run as fast as its configuration allows on its device; ``say`` hears of waiting and fallbacks."""
     if stage.prior.device.type == "cuda" and native.untried():
-        say("trying the clipping kernel, once on this machine: about half a minute")
+        say("trying the native kernels, once on this machine: about half a minute")
         native.usable()
     for prior in dict.fromkeys((stage.prior, *stage.guidance.priors)):
         accelerate(prior, _acceleration(stage.config, prior), say)
     kind = _acceleration(stage.config, stage.prior)
-    if kind == "compiled" and isinstance(stage, NerfStage):
+    if kind == "compiled" and isinstance(stage, NerfStage) and not native.usable():
         stage.state.field.encoding.compile_kernels(say)
     if kind != "off":
         # Products with 10 bits of mantissa: in float32, those of the field took 1.5 ms of a step's 36 (SD 2.1, H100).

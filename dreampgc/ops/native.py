@@ -1,7 +1,7 @@
 """The native kernels of `cuda_ext`: whether this machine can use them, which a child process proves.
 
 Kernels are built once and then meet drivers and devices that nobody tried: what runs here must not crash or differ
-there. So before their first use a child process compares them with `dreampgc.ops.reference`; its verdict is kept in
+there. So before their first use a child process compares them with plain torch; its verdict is kept in
 the user's cache folder, by the library's contents, torch, the driver and the GPUs. Without a good verdict, plain torch
 does the same.
 """
@@ -34,7 +34,14 @@ INTERRUPTED = "the proof was interrupted"
 #: Seconds a probe may take: some accelerators compile their kernels on first use.
 PROBE_SECONDS = 300
 
-_PROOF = "from dreampgc.ops import native; native.prove(native.load(), 'cuda')"
+#: Each user of the kernels proves its own.
+_PROOF = """
+from dreampgc.field import encoding
+from dreampgc.ops import native
+kernels = native.load()
+native.prove(kernels, "cuda")
+encoding.prove(kernels, "cuda")
+"""
 
 
 def probe(code: str, seconds: float = PROBE_SECONDS) -> str | None:

@@ -1,8 +1,11 @@
-// The operators of cuda_ext/pixel_clip.cu for CPU tensors: the same plans, items, stages and arithmetic in plain loops.
+// The operators of cuda_ext for CPU tensors: the same plans, items, stages, corners and arithmetic in plain loops.
 //
 // What runs here is all of cuda_ext but kernel.cuh (the launch and the reduction over threads) and the GPU's
 // approximate reciprocals, so that a machine without a GPU can test layouts, alignment and rounding.
 
+#include <algorithm>
+
+#include "hash_grid_tensors.h"
 #include "tensors.h"
 
 namespace dreampgc {
@@ -84,12 +87,62 @@ int64_t last_offset(int64_t batch, int64_t channels, int64_t pixels) {
   return start + word_offset<float, kAccess>(plan.in, plan.items - 1, word) + Word<float, kAccess>::kElements - 1;
 }
 
+// Calls f(number, level, corners) for every point on every level.
+template <typename F>
+void each_cell(const GridCall& call, F&& f) {
+  for (int64_t level = 0; level < call.grid.levels; ++level) {
+    for (int64_t number = 0; number < call.points; ++number) {
+      float point[3];
+      read_point(call, number, point);
+      f(number, level, corners_of(point, call.grid, level));
+    }
+  }
+}
+
+Tensor hash_grid(const Tensor& unit, const Tensor& table, const Tensor& resolutions, const Tensor& multipliers) {
+  require_plain(table, 3, ScalarType::Float, "table");
+  const GridCall call = grid_call(unit, resolutions, multipliers, table.size(0) * table.size(1), table.size(2));
+  Tensor out = torch::stable::new_empty(unit, {call.features * call.grid.levels, call.points});
+  const auto* values = static_cast<const float*>(table.data_ptr());
+  auto* found = static_cast<float*>(out.data_ptr());
+  each_cell(call, [&](int64_t number, int64_t level, const Corners& corners) {
+    for (int64_t feature = 0; feature < call.features; ++feature) {
+      const int64_t plane = feature * call.grid.levels + level;
+      found[plane * call.points + number] = interpolated(values + plane * call.grid.entries, corners);
+    }
+  });
+  return out;
+}
+
+Tensor hash_grid_backward(const Tensor& unit, const Tensor& gradient, const Tensor& resolutions,
+                          const Tensor& multipliers, int64_t entries) {
+  require_plain(gradient, 2, ScalarType::Float, "gradient");
+  const GridCall call = grid_call(unit, resolutions, multipliers, gradient.size(0), entries);
+  const int64_t places = call.grid.levels * entries;
+  Tensor out = torch::stable::new_empty(unit, {call.features, places});
+  const auto* incoming = static_cast<const float*>(gradient.data_ptr());
+  auto* found = static_cast<float*>(out.data_ptr());
+  std::fill_n(found, call.features * places, 0.0f);
+  each_cell(call, [&](int64_t number, int64_t level, const Corners& corners) {
+    for (int64_t feature = 0; feature < call.features; ++feature) {
+      const int64_t plane = feature * call.grid.levels + level;
+      for (int i = 0; i < kCorners; ++i) {
+        found[plane * entries + corners.index[i]] += incoming[plane * call.points + number] * corners.weight[i];
+      }
+    }
+  });
+  return out;
+}
+
 }  // namespace
 }  // namespace dreampgc
 
 STABLE_TORCH_LIBRARY(dreampgc_emulated, m) {
   m.def("pixel_clip(Tensor gradient, float threshold, str mode, str norm) -> Tensor");
   m.def("pixel_clip_with_statistics(Tensor gradient, float threshold, str mode, str norm) -> (Tensor, Tensor)");
+  m.def("hash_grid(Tensor unit, Tensor table, Tensor resolutions, Tensor multipliers) -> Tensor");
+  m.def(
+      "hash_grid_backward(Tensor unit, Tensor gradient, Tensor resolutions, Tensor multipliers, int entries) -> Tensor");
   m.def("access(Tensor gradient) -> int");
   m.def("chunks(int batch, int channels, int height, int width, int row_stride) -> int");
   m.def("last_offset(int batch, int channels, int pixels) -> int");
@@ -98,6 +151,8 @@ STABLE_TORCH_LIBRARY(dreampgc_emulated, m) {
 STABLE_TORCH_LIBRARY_IMPL(dreampgc_emulated, CPU, m) {
   m.impl("pixel_clip", TORCH_BOX(&dreampgc::pixel_clip));
   m.impl("pixel_clip_with_statistics", TORCH_BOX(&dreampgc::pixel_clip_with_statistics));
+  m.impl("hash_grid", TORCH_BOX(&dreampgc::hash_grid));
+  m.impl("hash_grid_backward", TORCH_BOX(&dreampgc::hash_grid_backward));
   m.impl("access", TORCH_BOX(&dreampgc::access));
 }
 
