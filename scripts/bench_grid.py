@@ -42,7 +42,8 @@ def contenders(grid: HashGrid, unit: Tensor, incoming: Tensor) -> dict[str, tupl
 
     found: dict[str, tuple[Callable[[], object], ...]] = {}
     if unit.is_cuda:
-        gathered, scattered = (torch.compile(f, dynamic=False) for f in (encoding._gathered, encoding._scattered))
+        gathered = torch.compile(encoding._gathered, dynamic=False)
+        scattered = torch.compile(encoding._scattered, dynamic=False)
         found["compiled"] = (
             lambda: gathered(unit, table, r, m),
             lambda: scattered(unit, incoming, entries, r, m),
