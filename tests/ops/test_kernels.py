@@ -7,6 +7,7 @@ GPU's approximate reciprocals).
 
 from __future__ import annotations
 
+import functools
 import math
 import shutil
 import subprocess
@@ -31,8 +32,9 @@ CASES = tuple(product(("norm", "value", "normalize"), ("l2", "linf")))
 PLANAR, INTERLEAVED, SCATTERED = range(3)
 
 
+@functools.cache
 def compiled(folder: Path) -> Any:
-    """The operators of `emulation.cpp`."""
+    """The operators of `emulation.cpp`; a process can register them once."""
     compiler = shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler")
@@ -50,7 +52,7 @@ def compiled(folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return compiled(tmp_path_factory.mktemp("emulation"))
+    return compiled(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.requires_cuda)])
