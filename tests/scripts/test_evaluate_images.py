@@ -25,6 +25,7 @@ from dreampgc import pipeline
 from dreampgc.cameras import Views
 from dreampgc.config import from_toml, to_toml
 from dreampgc.errors import Interrupted, TrainingError
+from dreampgc.guidance.elevation import Estimate, silhouette
 from dreampgc.mesh.export import export_mesh
 from dreampgc.photos import load_photo
 from dreampgc.types import Mesh
@@ -244,19 +245,22 @@ def test_a_prior_that_knows_the_truth(
 
     def paint(views: Views) -> torch.Tensor:
         copies = scene[torch.zeros(len(views), dtype=torch.long)]
-        return world.render_world(copies, views, 2 * SIZE, steps=48).over(torch.ones(3))
+        return world.render_world(copies, views, 2 * SIZE, supersample=1, steps=48).over(torch.ones(3))
 
     oracle = OraclePrior(paint, DUCK.elevation, size=2 * SIZE)
     monkeypatch.setattr(image_tasks, "_read", lambda name, device: oracle)
     settings = Settings(tmp_path, cache, size=SIZE)
     settings.prepare(DUCK)
-    [task] = make_tasks([DUCK], [0], ["views"], settings)
+    # Guidance beyond 1 would exaggerate what an oracle says.
+    [task] = make_tasks([DUCK], [0], ["views:guidance.scale=1"], settings)
     assert isinstance(task, ViewsTask)
     row = script.evaluate(task)
     best = resized(oracle.decode(oracle.encode(paint(DUCK.views()))), SIZE)  # its latents are half as fine
-    possible = compare_views(best, duck.mask, duck)
+    possible = compare_views(best, silhouette(best)[:, 0] > 0.5, duck)
     assert row["psnr"] > possible["psnr"] - 1
-    assert row["silhouette_iou"] > 0.9
+    assert row["silhouette_iou"] > possible["silhouette_iou"] - 0.03
+    # Where a picture is not nearly white, there is an edge's width of what is hardly object.
+    assert possible["silhouette_iou"] < row["silhouette_limit"] < 0.95
     assert row["elevation_error"] < 6
     assert oracle.poses[-1][0].tolist() == [0, 0, 0]
     asked = len(oracle.poses)
@@ -265,9 +269,13 @@ def test_a_prior_that_knows_the_truth(
     assert script.evaluate(task) == row
     assert len(oracle.poses) == asked
 
-    [told] = make_tasks([DUCK], [0], ["views"], replace(settings, estimate=True))
-    oracle.elevation += 15  # it believes in what it estimates, and is found wrong
-    assert script.evaluate(told)["psnr"] < row["psnr"] - 2
+    # Poses are told relative to an estimate only where elevations are not given.
+    wrong = Estimate(DUCK.elevation + 20, ())
+    monkeypatch.setattr(image_tasks, "judged_elevation", lambda config, prior, picture: wrong)
+    shutil.rmtree(task.path)
+    assert script.evaluate(task) == {**row, "estimate": wrong.elevation, "elevation_error": pytest.approx(20)}
+    [untold] = make_tasks([DUCK], [0], ["views:guidance.scale=1"], replace(settings, estimate=True))
+    assert script.evaluate(untold)["psnr"] < row["psnr"] - 5
 
 
 def test_samples_of_another_size_are_compared_at_one() -> None:
@@ -361,7 +369,7 @@ def test_a_run_that_fails_is_a_row_with_its_error(
     row = script.evaluate(task)
     assert row["error"] == f"{type(error).__name__}: {error}"
     assert not (task.path / "measurements.json").exists()  # tried again the next time
-    assert "| pgc-n | all | 1 | 1 | – | – |" in table_of_variants([row])
+    assert "| pgc-n | all | 1 | 1 | – | – | – |" in table_of_variants([row])
     text = text_of([row], {"prior": "tiny"})
     assert "No elevation was estimated." in text
     assert f"failed: {row['error']}" in text
