@@ -49,7 +49,7 @@ def build_image_stage(
     state, rooms = _field(config, prior, generator)
     settings, parts = config.image, {}
     if settings.guidance > 0:
-        parts["views"] = settings.guidance, _distillation(config, _shown(config, prior, pictures), generator)
+        parts["views"] = settings.guidance, _distillation(config, view_guide(config, prior, pictures), generator)
     if settings.text > 0 and text is not None:
         told = TextGuide(
             text,
@@ -67,6 +67,16 @@ def build_image2d_stage(config: RunConfig, prior: Prior) -> Image2dStage:
     generator = torch.Generator().manual_seed(config.seed)
     state = image2d.make_state(config, prior, generator, fused=_acceleration(config, prior) != "off")
     return Image2dStage(config, prior, _by_text(config, prior, generator), state)
+
+
+def view_guide(config: RunConfig, prior: ViewPrior, pictures: Sequence[Picture]) -> ViewGuide:
+    """What a run of ``config`` asks of a prior that is shown ``pictures``, whose elevations are known."""
+    known = []
+    for picture in pictures:
+        assert picture.elevation is not None, "elevations are known once a stage is built"
+        reference = prior.condition(picture.over_white(prior.image_size), picture.elevation)
+        known.append(Known(reference, picture.azimuth, config.image.distance))
+    return ViewGuide(prior, known, scale=config.guidance.scale, unit=config.image.unit)
 
 
 def speed_up(stage: Stage, say: Callable[[str], None]) -> None:
@@ -106,16 +116,6 @@ def _by_text(config: RunConfig, prior: Prior, generator: torch.Generator) -> Sco
     settings = config.guidance.model_dump(include={"scale", "perp_neg"})
     guide = TextGuide(prior, config.prompt, negative_prompt=config.negative_prompt, **settings)
     return _distillation(config, guide, generator)
-
-
-def _shown(config: RunConfig, prior: ViewPrior, pictures: Sequence[Picture]) -> ViewGuide:
-    """Guidance by pictures that the prior is shown."""
-    known = []
-    for picture in pictures:
-        assert picture.elevation is not None, "elevations are known once a stage is built"
-        reference = prior.condition(picture.over_white(prior.image_size), picture.elevation)
-        known.append(Known(reference, picture.azimuth, config.image.distance))
-    return ViewGuide(prior, known, scale=config.guidance.scale, unit=config.image.unit)
 
 
 def _distillation(config: RunConfig, guide: Guide, generator: torch.Generator) -> ScoreDistillation:

@@ -14,27 +14,21 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from evaluation.measuring import Instruments, read_mesh, strip
+from evaluation.parallel import in_parallel
 from evaluation.report import Row, details, summary
-from evaluation.tasks import Task, parse_variants, read_prompts
+from evaluation.tasks import Task, parse_variants, read_prompts, write_json
 from PIL import Image
 
 from dreampgc.errors import DreamError
-from dreampgc.files import replacing
 from dreampgc.images import labelled_grid, save_image
 from dreampgc.metrics.pictures import SIZE, Subject, evaluation_views, item_of
 from dreampgc.world.objects import HELD_OUT_SEED, Caption
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -70,8 +64,7 @@ def evaluate(task: Task, cache: Path) -> Row:
     mesh = read_mesh(run)
     values = instruments(cache).measure(run, mesh)
     save_image(task.path / "sides.png", strip(mesh))
-    with replacing(measured) as temporary:
-        temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    write_json(measured, values)
     return row | values
 
 
@@ -93,36 +86,12 @@ def prepare_looks(prompt: str, cache: Path) -> None:
     instruments(cache).looks(subject.pictures(), caption)
 
 
-def start_worker(gpus: Any, threads: int) -> None:
-    """Give this process a GPU and some threads."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = str(gpus.get())
-    torch.set_num_threads(threads)
-
-
-def in_parallel(
-    work: Callable[[Given, Path], Made], items: Sequence[Given], cache: Path, *, jobs: int, gpus: int
-) -> Iterator[Made]:
-    """``work(item, cache)`` for all items, in ``jobs`` processes that share ``gpus`` GPUs; in this one if it is 1."""
-    if jobs == 1:
-        yield from (work(item, cache) for item in items)
-        return
-    context = multiprocessing.get_context("spawn")
-    devices = context.Queue()
-    for number in range(jobs):
-        devices.put(number % gpus)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with context.Pool(jobs, start_worker, (devices, threads)) as pool:
-        pending = [pool.apply_async(work, (item, cache)) for item in items]
-        yield from (result.get() for result in pending)
-
-
 def write_report(rows: Sequence[Row], tasks: Sequence[Task], output: Path, settings: Row) -> None:
     """``report.md``, ``report.json`` and ``sheet.png``."""
     said = "\n".join(f"- {name}: {json.dumps(value)}" for name, value in settings.items())
     text = f"# Evaluation\n\n{said}\n\n{summary(rows)}\n\n{details(rows)}\n"
     (output / "report.md").write_text(text, encoding="utf-8")
-    content = json.dumps({"settings": settings, "rows": rows}, indent=1)
-    (output / "report.json").write_text(content + "\n", encoding="utf-8")
+    write_json(output / "report.json", {"settings": settings, "rows": rows})
     shown = [(row, task.path / "sides.png") for row, task in zip(rows, tasks, strict=True) if "error" not in row]
     if shown:
         frames = [np.asarray(Image.open(path).convert("RGB")) for _, path in shown]
@@ -146,13 +115,13 @@ def main() -> None:
     parallel = {"jobs": arguments.jobs, "gpus": arguments.gpus}
     shapes = instruments(arguments.cache).shapes
     kinds = dict.fromkeys(kind for prompt in prompts for kind in shapes.candidates(Caption.parse(prompt)))
-    for number, _ in enumerate(in_parallel(prepare, list(kinds), arguments.cache, **parallel)):
+    for number, _ in enumerate(in_parallel(partial(prepare, cache=arguments.cache), list(kinds), **parallel)):
         print(f"ground truth {number + 1}/{len(kinds)}", end="\r", flush=True)
     if arguments.prepare:
-        list(in_parallel(prepare_looks, prompts, arguments.cache, **parallel))
+        list(in_parallel(partial(prepare_looks, cache=arguments.cache), prompts, **parallel))
         return
     rows: list[Row] = []
-    for row in in_parallel(evaluate, tasks, arguments.cache, **parallel):
+    for row in in_parallel(partial(evaluate, cache=arguments.cache), tasks, **parallel):
         rows.append(row)
         state = row.get("error") or f"{row['class_found']}, {row['attribute_found']}, IoU {row['iou']:.2f}"
         print(f"[{len(rows)}/{len(tasks)}] {row['variant']}, seed {row['seed']}, {row['prompt']}: {state}", flush=True)

@@ -27,14 +27,14 @@ from mini_prior.data import Dataset, render_dataset  # noqa: E402
 from mini_prior.denoiser import guided_samples  # noqa: E402
 from mini_prior.export import save_grid  # noqa: E402
 
+from dreampgc.guidance.elevation import silhouette  # noqa: E402
+from dreampgc.metrics.pictures import mask_iou, psnr  # noqa: E402
 from dreampgc.priors.base import ViewCondition  # noqa: E402
 from dreampgc.priors.catalog import resolve  # noqa: E402
 from dreampgc.priors.zero123 import Zero123Prior  # noqa: E402
 
 #: The cameras that mini-zero123 was trained with: least and largest distance, field of view.
 DISTANCE, FOV = (1.8, 3.0), (45.0, 45.0)
-#: How far from white, in the channel that is farthest, the colour of a sample's object is at least.
-NEAR_WHITE = 0.06
 _SEED = 7
 
 
@@ -97,18 +97,6 @@ def _sampled(
         yield guided_samples(predict, noise, scale=scale, steps=steps)
 
 
-def psnr(images: Tensor, truths: Tensor) -> float:
-    """The mean over pictures ``[N,3,S,S]`` of their PSNR in dB."""
-    return float((-10 * (images - truths).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()).mean())
-
-
-def mask_iou(images: Tensor, masks: Tensor) -> float:
-    """The mean over pictures ``[N,3,S,S]`` of how what is not near white overlaps with ``masks`` ``[N,S,S]``."""
-    found = (1 - images).amax(dim=1) > NEAR_WHITE
-    both, either = (found & masks).sum(dim=(1, 2)), (found | masks).sum(dim=(1, 2))
-    return float((both / either.clamp_min(1)).mean())
-
-
 def figures(trial: Trial) -> dict[str, dict[str, float]]:
     """PSNR and mask IoU of the samples, of both trivial answers, and of what the VAE can show at all."""
     others = len(trial.truths) // len(trial.references)
@@ -118,10 +106,14 @@ def figures(trial: Trial) -> dict[str, dict[str, float]]:
         "the mean picture": trial.truths.mean(dim=0, keepdim=True).expand_as(trial.truths),
         "the truth through the VAE": trial.coded,
     }
-    return {
-        name: {"PSNR_dB": round(psnr(images, trial.truths), 2), "mask_IoU": round(mask_iou(images, trial.masks), 3)}
-        for name, images in answers.items()
-    }
+    found = {}
+    for name, images in answers.items():
+        overlap = mask_iou(silhouette(images)[:, 0] > 0.5, trial.masks)
+        found[name] = {
+            "PSNR_dB": round(psnr(images, trial.truths).mean().item(), 2),
+            "mask_IoU": round(overlap.mean().item(), 3),
+        }
+    return found
 
 
 def save_sheet(trial: Trial, path: Path, objects: int = 16) -> None:

@@ -271,8 +271,9 @@ def test_runs_lists_them(capsys: pytest.CaptureFixture[str], run: Run) -> None:
 
 def test_priors_list(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from dreampgc.priors import catalog
+    from dreampgc.priors.catalog import PriorSource
 
-    monkeypatch.setattr(catalog, "installed", lambda name: Path("x") if name == "mini" else None)
+    monkeypatch.setattr(catalog, "installed", lambda name: PriorSource(name, Path("x")) if name == "mini" else None)
     for line in (["priors"], ["priors", "list"]):
         assert run_command(line) == 0
         out = capsys.readouterr().out

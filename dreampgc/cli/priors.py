@@ -83,10 +83,10 @@ def check_prior(
 
     path, vae = Path(directory).expanduser(), None
     if directory in catalog.KNOWN:
-        if not (source := catalog.installed(directory)):
-            embedded = directory in catalog.EMBEDDED
-            way = "reinstall dreampgc" if embedded else f"get it with `dreampgc priors pull {directory}`"
-            raise MissingError(f"{directory} is not on this machine: {way}")
+        # What is embedded needs no network to be resolved, and says itself why it is missing.
+        find = catalog.resolve if directory in catalog.EMBEDDED else catalog.installed
+        if not (source := find(directory)):
+            raise MissingError(f"{directory} is not on this machine: get it with `dreampgc priors pull {directory}`")
         path, vae = source.directory, source.vae
     if not path.is_dir():
         raise InputError(f"there is no directory {path}")

@@ -133,6 +133,17 @@ def softened(pictures: RenderOutput, times: int) -> RenderOutput:
     return RenderOutput(image * mask + 1 - mask, mask, pictures.depth, pictures.normals, {})
 
 
+def psnr(images: Tensor, truths: Tensor) -> Tensor:
+    """The PSNR ``[N]`` in dB of pictures ``[N,3,H,W]`` in [0,1]; at most 100, that of equal ones."""
+    return -10 * (images - truths).square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10()
+
+
+def mask_iou(masks: Tensor, truths: Tensor) -> Tensor:
+    """How masks ``[N,...]`` of bools overlap, ``[N]``: what both hold as a share of what either does; 0 of nothing."""
+    both, either = ((masks & truths).flatten(1).sum(dim=1), (masks | truths).flatten(1).sum(dim=1))
+    return both / either.clamp_min(1)
+
+
 def fingerprint(items: Sequence[Item | Pair], settings: object) -> object:
     """What pictures of ``items`` depend on: their parts, ``settings``, and the code that paints and lights them."""
     code = [Path(str(module.__file__)).read_bytes() for module in (render, scenes, textures)]

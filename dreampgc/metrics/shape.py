@@ -100,10 +100,9 @@ def coverage(solid: Solid, truth: Solid) -> float:
 
 @dataclass(frozen=True)
 class Shape:
-    """How a solid compares with the ground truth of its kind, each time with the best of the references.
+    """How a solid compares with another one that is right; with several, each time with the one that suits best.
 
-    For each of them, the solid is aligned by its bounding box or by its mass, whichever has the better ``iou``.
-    ``chamfer`` is in units in which the longest side of the reference's bounding box is 2.
+    ``chamfer`` is in the lattice's units: where solids are aligned, the longest side of a bounding box is 2.
     """
 
     iou: float
@@ -170,8 +169,11 @@ class ShapeLibrary:
         return [*on_base, *on_others, upper, base]
 
     def measure(self, solid: Solid, asked: Caption) -> Shape:
-        """IoU, Chamfer distance and coverage against the references of the kind that was asked for."""
-        compared = [_compared(solid, truth) for truth in self.references(kind_of(asked)).solids()]
+        """IoU, Chamfer distance and coverage against the references of the kind that was asked for.
+
+        For each of them, the aligned ``solid`` stays as it is or is `matched`, whichever has the better IoU.
+        """
+        compared = [compare_aligned(solid, truth) for truth in self.references(kind_of(asked)).solids()]
         return Shape(
             iou=max(one.iou for one in compared),
             chamfer=min(one.chamfer for one in compared),
@@ -199,12 +201,17 @@ class ShapeLibrary:
         return References(**remembered(self.cache, str(kind), made_of, make))
 
 
-def _compared(solid: Solid, truth: Solid) -> Shape:
-    fitted = max(solid, matched(solid, truth), key=lambda one: volume_iou(one, truth))
+def compare_aligned(solid: Solid, truth: Solid) -> Shape:
+    """`compare` of aligned solids: by their bounding boxes or by their mass, whichever gives the better IoU."""
+    return compare(max(solid, matched(solid, truth), key=lambda one: volume_iou(one, truth)), truth)
+
+
+def compare(solid: Solid, truth: Solid) -> Shape:
+    """How a solid compares with ``truth``, both on one lattice and left where they are."""
     return Shape(
-        iou=volume_iou(fitted, truth),
-        chamfer=chamfer_distance(surface_points(fitted), surface_points(truth)),
-        coverage=coverage(fitted, truth),
+        iou=volume_iou(solid, truth),
+        chamfer=chamfer_distance(surface_points(solid), surface_points(truth)),
+        coverage=coverage(solid, truth),
     )
 
 

@@ -1,8 +1,9 @@
 """Solids on a lattice: what meshes and ground-truth objects become before their shapes are compared.
 
 A *solid* is ``[S,S,S]`` bool, indexed x, y, z: which voxel centres of a lattice over [-1, 1]^3 lie inside. It is
-*aligned*: moved and scaled so that its bounding box is centred and its longest side fills the lattice. It is never
-turned, since every object's front faces +z. Cavities that nobody can see from outside are filled.
+*aligned*: moved and scaled so that its bounding box is centred and its longest side fills the lattice; or *placed*:
+where it is in the world, the lattice's unit being the world's. It is never turned, since every object's front faces +z.
+Cavities that nobody can see from outside are filled.
 
 A bounding box hangs on the thinnest mast. Where masts may be missing, solids are also compared after `balanced` or
 `matched`, which go by the mass: its centre, and its *radius* (the root of the mean squared distance from the centre).
@@ -27,6 +28,8 @@ Integers = NDArray[np.int64]
 
 #: Voxels along each side of a solid.
 SIDE = 64
+#: The same of a placed solid: its voxels are as large as those of an aligned object that reaches from -0.8 to 0.8.
+PLACED_SIDE = 80
 #: The radius of a `balanced` solid: long ones still fit into the lattice.
 RADIUS = 0.5
 #: Points whose distances are taken at once: small enough for a processor's cache.
@@ -35,8 +38,8 @@ BLOCK = 8192
 OCTANTS = np.argwhere(np.ones((2, 2, 2), dtype=bool))
 
 
-def mesh_solid(mesh: Mesh, side: int = SIDE) -> Solid:
-    """The aligned solid inside of ``mesh``.
+def mesh_solid(mesh: Mesh, side: int = SIDE, *, aligned: bool = True) -> Solid:
+    """The aligned or placed solid inside of ``mesh``.
 
     A voxel is inside if rays from it cross the surface an odd number of times along at least two of the three axes:
     a few missing faces spoil the rays along one axis only.
@@ -45,7 +48,8 @@ def mesh_solid(mesh: Mesh, side: int = SIDE) -> Solid:
         ValueError: the mesh encloses no voxel.
     """
     corners = mesh.vertices[mesh.faces.ravel()].astype(np.float64)
-    low, high = (corners.min(axis=0), corners.max(axis=0)) if len(corners) else (np.zeros(3), np.zeros(3))
+    fitted = aligned and len(corners) > 0
+    low, high = (corners.min(axis=0), corners.max(axis=0)) if fitted else (-np.ones(3), np.ones(3))
     edge = max((high - low).max(), 1e-12)
     # In units of voxels, centres at whole numbers; the shift keeps corners of round numbers off the rays.
     scaled = (mesh.vertices - (low + high) / 2) * (side / edge) + (side - 1) / 2 + (1e-7, 2e-7, 3e-7)
@@ -102,8 +106,10 @@ def filled(solid: Solid) -> Solid:
 
 
 @torch.no_grad()
-def object_solid(name: str, seed: int, base: tuple[str, int] | None = None, side: int = SIDE) -> Solid:
-    """The aligned solid of a ground-truth object, standing on a ``base`` (class, seed) if given; ``side`` in eights.
+def object_solid(
+    name: str, seed: int, base: tuple[str, int] | None = None, side: int = SIDE, *, aligned: bool = True
+) -> Solid:
+    """The aligned or placed solid of a ground-truth object, on a ``base`` (class, seed) if given; ``side`` in eights.
 
     Raises:
         KeyError: there is no such class.
@@ -113,7 +119,7 @@ def object_solid(name: str, seed: int, base: tuple[str, int] | None = None, side
         raise ValueError(f"the side of a ground-truth solid must be a multiple of 8, not {side}")
     item = (name, "red", seed)
     scene = make_scene([(item, (base[0], "red", base[1])) if base else item])
-    low, high = _bounds(scene, side)
+    low, high = _bounds(scene, side) if aligned else (-np.ones(3), np.ones(3))
     return filled(_sampled(scene, (low + high) / 2, (high - low).max() / 2, side) < 0)
 
 

@@ -146,10 +146,7 @@ def resolve(name: str, device: str = "cpu") -> PriorSource:
     if name == "auto":
         name = "sd21" if device.startswith("cuda") else "mini"
     if name in EMBEDDED:
-        source = _embedded(name)
-        if found := source.defects:
-            raise MissingError(f"this installation lacks the {name} prior ({'; '.join(found)}): reinstall dreampgc")
-        return source
+        return _complete(_embedded(name))
     if name not in KNOWN and name and (directory := Path(name).expanduser()).is_dir():
         if found := defects(directory):
             raise InputError(f"{directory} is not a model in diffusers layout: {'; '.join(found)}")
@@ -201,6 +198,18 @@ def _embedded(name: str) -> PriorSource:
     if name == "mini":
         return PriorSource(name, MINI_DIRECTORY)
     return PriorSource(name, MINI_ZERO123_DIRECTORY, vae=MINI_DIRECTORY)
+
+
+def _complete(source: PriorSource) -> PriorSource:
+    """An embedded prior that can be loaded. Raises MissingError, which says what helps."""
+    if source.name == "mini-zero123" and not source.directory.is_dir():
+        raise MissingError(
+            f"this version of dreampgc does not include the weights of {source.name} yet: train them on a GPU with "
+            f"`python scripts/train_mini_zero123.py --output {source.directory}`, or use `--prior zero123-xl`"
+        )
+    if found := source.defects:
+        raise MissingError(f"this installation lacks the {source.name} prior ({'; '.join(found)}): reinstall dreampgc")
+    return source
 
 
 def _repositories(name: str) -> tuple[str, ...]:

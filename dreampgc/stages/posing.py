@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from dreampgc import references
 from dreampgc.config import RunConfig
 from dreampgc.console import Console
-from dreampgc.guidance.elevation import CANDIDATES, estimate_elevation
+from dreampgc.guidance.elevation import CANDIDATES, Estimate, estimate_elevation
 from dreampgc.priors.base import ViewPrior
 from dreampgc.references import Picture
 from dreampgc.runs import Run
@@ -43,18 +44,27 @@ def _elevation(run: Run, config: RunConfig, prior: ViewPrior, picture: Picture, 
         return ASSUMED
     began = time.monotonic()
     with console.progress("elevation", len(CANDIDATES)) as report:
-        found = estimate_elevation(
-            prior,
-            picture.over_white(prior.image_size),
-            picture.resized(prior.image_size).mask,
-            generator=torch.Generator().manual_seed(config.seed),
-            distance=config.image.distance,
-            fov=config.image.fov,
-            scale=config.guidance.scale,
-            report=lambda done: report.update(done, f"{CANDIDATES[done - 1]:g} degrees"),
+        found = judged_elevation(
+            config, prior, picture, lambda done: report.update(done, f"{CANDIDATES[done - 1]:g} degrees")
         )
     misfits = {f"{degrees:g}": round(misfit, 4) for degrees, misfit in zip(CANDIDATES, found.misfits, strict=True)}
     run.update(elevation_misfits=misfits)
     console.info(f"elevation: {found.elevation:g} degrees, estimated in {time.monotonic() - began:.0f} s")
     console.event("elevation", degrees=found.elevation, misfits=misfits)
     return found.elevation
+
+
+def judged_elevation(
+    config: RunConfig, prior: ViewPrior, picture: Picture, report: Callable[[int], None] = lambda done: None
+) -> Estimate:
+    """What a run of ``config`` takes for the elevation of ``picture``; ``report`` hears of candidates that are done."""
+    return estimate_elevation(
+        prior,
+        picture.over_white(prior.image_size),
+        picture.resized(prior.image_size).mask,
+        generator=torch.Generator().manual_seed(config.seed),
+        distance=config.image.distance,
+        fov=config.image.fov,
+        scale=config.guidance.scale,
+        report=report,
+    )

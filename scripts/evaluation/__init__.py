@@ -1,1 +1,1 @@
-"""The parts of ``scripts/evaluate.py``: runs, measurements of one run, and the report."""
+"""The parts of ``scripts/evaluate.py`` and ``evaluate_images.py``: runs, their measurements, and reports."""

@@ -46,7 +46,7 @@ class Instruments:
         return {
             **self._shape(mesh, caption),
             **self.looks(look_at(mesh), caption),
-            **_health(mesh),
+            **health(mesh),
             **_gradients(run.path / "metrics.jsonl"),
             "seconds": run.record["timings"]["train"],
         }
@@ -104,14 +104,15 @@ def strip(mesh: Mesh, size: int = 96) -> Frame:
     return np.concatenate(list(frames), axis=1)
 
 
-def _health(mesh: Mesh) -> Row:
-    health = mesh_health(mesh)
+def health(mesh: Mesh) -> Row:
+    """Whether the mesh is one closed surface."""
+    found = mesh_health(mesh)
     return {
-        "watertight": health.watertight,
-        "one_component": health.one_component,
-        "few_fragments": health.fragment_share < FRAGMENTS,
-        "non_manifold_edges": health.non_manifold_edges,
-        "faces": health.faces,
+        "watertight": found.watertight,
+        "one_component": found.one_component,
+        "few_fragments": found.fragment_share < FRAGMENTS,
+        "non_manifold_edges": found.non_manifold_edges,
+        "faces": found.faces,
     }
 
 

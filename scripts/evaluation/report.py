@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 #: A run's measurements by name; a run that failed has ``error`` and nothing else.
 Row = dict[str, Any]
+#: What a table says of some runs, and which runs belong together, by name.
+Columns = Mapping[str, Callable[[Sequence[Row]], str]]
+Groups = Mapping[str, Callable[[Row], bool]]
 
 
 def share(rows: Iterable[Row], key: str) -> str:
@@ -23,7 +26,7 @@ def mean(rows: Iterable[Row], key: str, digits: int = 2) -> str:
     return f"{np.mean(found):.{digits}f}" if found else "–"
 
 
-COLUMNS: dict[str, Callable[[Sequence[Row]], str]] = {
+COLUMNS: Columns = {
     "runs": lambda rows: str(len(rows)),
     "class top-1": lambda rows: share(rows, "class_right"),
     "attribute top-1": lambda rows: share(rows, "attribute_right"),
@@ -39,7 +42,7 @@ COLUMNS: dict[str, Callable[[Sequence[Row]], str]] = {
     "largest gradient": lambda rows: mean(rows, "gradient_largest"),
     "seconds": lambda rows: mean(rows, "seconds", 0),
 }
-GROUPS: dict[str, Callable[[Row], bool]] = {
+GROUPS: Groups = {
     "all": lambda _: True,
     "trained": lambda row: not row["held_out"],
     "held out": lambda row: row["held_out"],
@@ -54,16 +57,16 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *rows])
 
 
-def summary(rows: Sequence[Row]) -> str:
-    """One line for each variant, and where prompts are of several kinds, for each kind."""
+def summary(rows: Sequence[Row], columns: Columns = COLUMNS, groups: Groups = GROUPS, *, kinds: str = "prompts") -> str:
+    """One line for each variant, and where its runs fall into several ``groups``, for each of them."""
     lines = []
     for variant in dict.fromkeys(row["variant"] for row in rows):
         own = [row for row in rows if row["variant"] == variant]
-        sets = {name: [row for row in own if belongs(row)] for name, belongs in GROUPS.items()}
+        sets = {name: [row for row in own if belongs(row)] for name, belongs in groups.items()}
         for name, chosen in sets.items():
             if name == "all" or 0 < len(chosen) < len(own):
-                lines.append([variant, name, *(column(chosen) for column in COLUMNS.values())])
-    return table(["variant", "prompts", *COLUMNS], lines)
+                lines.append([variant, name, *(column(chosen) for column in columns.values())])
+    return table(["variant", kinds, *columns], lines)
 
 
 def details(rows: Sequence[Row]) -> str:

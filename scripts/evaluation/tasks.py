@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dreampgc import pipeline
-from dreampgc.config import load_config
+from dreampgc.config import RunConfig, load_config
 from dreampgc.console import Console
+from dreampgc.files import replacing
 from dreampgc.runs import Run
 from dreampgc.world.objects import Caption
 
@@ -41,18 +43,35 @@ class Task:
         Raises:
             DreamError: what `dreampgc.pipeline` raises.
         """
-        console = Console(quiet=True)
-        if not (self.path / "run.json").exists():
-            options = {"prompt": self.prompt, "prior": self.prior, "preset": self.preset, "device": self.device}
-            config = load_config(
+        options = {"prompt": self.prompt, "prior": self.prior, "preset": self.preset, "device": self.device}
+        return finished(
+            self.path,
+            lambda: load_config(
                 assignments=(*LEAN, *self.assignments),
                 options={**options, "seed": self.seed},
                 family=lambda *_: "mini",
-            )
-            pipeline.create(config, self.path, console)
-        elif Run(self.path).state != "done":
-            pipeline.resume(self.path, console)
-        return Run(self.path)
+            ),
+        )
+
+
+def finished(path: Path, configure: Callable[[], RunConfig]) -> Run:
+    """The finished run in the folder ``path``: made now as ``configure`` says, gone on with, or there already.
+
+    Raises:
+        DreamError: what `dreampgc.pipeline` raises.
+    """
+    console = Console(quiet=True)
+    if not (path / "run.json").exists():
+        pipeline.create(configure(), path, console)
+    elif Run(path).state != "done":
+        pipeline.resume(path, console)
+    return Run(path)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write ``content``, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_prompts(path: Path) -> list[str]:

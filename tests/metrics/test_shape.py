@@ -9,8 +9,11 @@ import pytest
 
 from dreampgc.metrics.shape import (
     PIXELS,
+    Shape,
     ShapeLibrary,
     chamfer_distance,
+    compare,
+    compare_aligned,
     coverage,
     descriptor,
     kind_of,
@@ -151,6 +154,16 @@ def test_chamfer_distance_of_a_shifted_sheet_is_the_shift() -> None:
     cubes = [surface_points(cube(32, *ends)) for ends in ((8, 24), (6, 26))]
     # Faces two voxels (0.125) apart; at corners and edges a little more one way.
     assert chamfer_distance(*cubes) == pytest.approx(0.13, abs=0.015)
+
+
+def test_only_aligned_solids_are_moved_before_they_are_compared() -> None:
+    whole, beside = cube(32, 4, 20), np.roll(cube(32, 4, 20), 8, axis=2)
+    assert compare(whole, whole) == Shape(iou=1, chamfer=0, coverage=1)
+    left, moved = compare(beside, whole), compare_aligned(beside, whole)
+    assert left.iou == pytest.approx(1 / 3)
+    assert left.coverage == pytest.approx(0.5)
+    assert left.chamfer > 0.1
+    assert moved == Shape(iou=1, chamfer=0, coverage=1)
 
 
 def test_coverage_is_that_of_the_worst_side() -> None:

@@ -117,6 +117,26 @@ def test_pairs_are_solids_of_both_objects() -> None:
     assert iou(object_solid("mug", 1, side=32), pair) < 0.8
 
 
+@pytest.mark.parametrize("name", ["teapot", "lamp"])
+def test_a_placed_solid_is_where_it_is_in_the_world(name: str) -> None:
+    scene = make_scene([(name, "red", 3)])
+    truth, mesh = object_solid(name, 3, side=48, aligned=False), world_mesh(scene, resolution=64)
+    x, y, z = centres(48)
+    inside = signed_distance(scene, torch.tensor(np.stack([x, y, z], axis=-1), dtype=torch.float32).view(1, -1, 3)) < 0
+    assert iou(truth, inside.view(48, 48, 48).numpy()) > 0.98  # cavities are filled
+    solid = mesh_solid(mesh, side=48, aligned=False)
+    assert iou(solid, truth) > 0.85  # the world's mesh is as coarse as voxels
+    moved = Mesh(mesh.vertices + np.float32([0, 4 / 24, 0]), mesh.faces)
+    assert iou(mesh_solid(moved, side=48, aligned=False), np.roll(solid, 4, axis=1)) > 0.98
+
+
+def test_what_reaches_beyond_a_placed_lattice_is_cut_off() -> None:
+    solid = mesh_solid(as_mesh(trimesh.creation.box(extents=(4, 1, 1))), side=16, aligned=False)
+    expected = np.zeros((16, 16, 16), dtype=bool)
+    expected[:, 4:12, 4:12] = True
+    np.testing.assert_array_equal(solid, expected)
+
+
 def test_a_side_that_cannot_be_halved_is_refused() -> None:
     with pytest.raises(ValueError, match="30"):
         object_solid("mug", 0, side=30)

@@ -17,6 +17,7 @@ from dreampgc.cli import run_command
 from dreampgc.errors import InputError, MissingError
 from dreampgc.priors import catalog
 from dreampgc.priors.catalog import EMBEDDED, KNOWN, PriorSource, installed, resolve
+from tests.photographs import write_photo
 
 
 class Hub:
@@ -121,9 +122,28 @@ def test_an_incomplete_installation(
     with pytest.raises(MissingError, match=f"lacks the {name} prior .*: reinstall dreampgc"):
         resolve(name)
     assert run_command(["priors", "check", name]) == 3
-    assert f"{name} is not on this machine: reinstall dreampgc" in capsys.readouterr().err
+    assert f"lacks the {name} prior" in capsys.readouterr().err
     assert run_command(["priors", "list"]) == 0
     assert f" {name} missing " in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "line", [["image", "photo.png"], ["image", "photo.png", "--prior", "mini-zero123"], ["priors", "check"]]
+)
+def test_weights_that_were_never_included(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence about weights and what helps, none about parts, least of all those that only texts need."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalog, "MINI_ZERO123_DIRECTORY", tmp_path / "nowhere")
+    write_photo(tmp_path / "photo.png")
+    end = ["--device", "cpu"] if line[0] == "image" else ["mini-zero123"]
+    assert run_command([*line, *end]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("does not include the weights of mini-zero123 yet: ") == 1
+    assert "`python scripts/train_mini_zero123.py --output " in said and "`--prior zero123-xl`" in said
+    assert not any(word in said for word in ("text_encoder", "tokenizer", "reinstall", "unet"))
+    assert installed("mini-zero123") is None
 
 
 def test_the_cache_comes_before_the_network(hub: Hub, tiny_model: Path) -> None:
