@@ -5,6 +5,7 @@ See test_kernels.py for the devices.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,8 +23,15 @@ SIZES = [
 ]
 
 
-def test_they_pass_their_proof(kernels: Any, device: str) -> None:  # noqa: F811
+@pytest.mark.parametrize("wrong", ["hash_grid", "hash_grid_backward"])
+def test_their_proof_tells_right_from_wrong(kernels: Any, device: str, wrong: str) -> None:  # noqa: F811
     encoding.prove(kernels, device)
+    names = ("hash_grid", "hash_grid_backward")
+    spoilt = {name: getattr(kernels, name) for name in names}
+    honest = spoilt[wrong]
+    spoilt[wrong] = lambda *arguments: honest(*arguments) * 1.01
+    with pytest.raises(AssertionError):
+        encoding.prove(SimpleNamespace(**spoilt), device)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
