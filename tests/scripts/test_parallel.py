@@ -15,5 +15,5 @@ def test_results_come_in_order(jobs: int) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_error_in_a_worker_is_heard(jobs: int) -> None:
-    with pytest.raises(ValueError, match="math domain|nonnegative"):
+    with pytest.raises(ValueError, match=r"math domain|nonnegative"):
         list(in_parallel(math.sqrt, [1, -1], jobs=jobs, gpus=1))
