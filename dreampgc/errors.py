@@ -3,6 +3,8 @@
 Everything else that escapes is a bug: the command line reports it with exit code 1.
 """
 
+from __future__ import annotations
+
 
 class DreamError(Exception):
     """Base of every error with a message for humans; ``exit_code`` is what the process ends with."""
@@ -38,6 +40,10 @@ class Interrupted(DreamError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[str, int]]:
+        """How it goes from a worker process to the one that waits for it."""
+        return type(self), (str(self), self.exit_code)
 
 
 def one_line(error: BaseException) -> str:

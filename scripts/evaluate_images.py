@@ -28,13 +28,13 @@ from pathlib import Path
 
 import torch
 from evaluation.image_report import save_sheet, table_of_variants, text_of
-from evaluation.image_tasks import ImageTask, Settings, make_tasks, require_made
+from evaluation.image_tasks import ImageTask, Settings, make_tasks, read_variants, require_made
 from evaluation.objects import draw_objects
 from evaluation.parallel import in_parallel
 from evaluation.report import Row
 from evaluation.tasks import write_json
 
-from dreampgc.errors import DreamError, Interrupted
+from dreampgc.errors import DreamError, InputError, Interrupted
 from dreampgc.priors.catalog import resolve_views
 from dreampgc.trained import resolve_device
 
@@ -58,6 +58,29 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     found = parser.parse_args(arguments)
     found.preset = found.preset or ("high" if torch.cuda.is_available() and found.device != "cpu" else "standard")
     return found
+
+
+def keep_settings(arguments: argparse.Namespace) -> None:
+    """Write down what the runs of the output folder are made with; refuse to mix them with others later.
+
+    Where nothing is made, prior and preset become those that were kept.
+
+    Raises:
+        InputError: the folder holds runs of another prior or preset, pictures of another size, or another variant of
+            the same name.
+    """
+    path = arguments.output / "settings.json"
+    variants = {name: list(texts) for name, texts in read_variants(arguments.variants).items()}
+    mine = {"prior": arguments.prior, "preset": arguments.preset, "size": arguments.size, "variants": variants}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else mine
+    if arguments.only_measure:
+        arguments.prior, arguments.preset = kept["prior"], kept["preset"]
+        write_json(path, kept | {"size": arguments.size})
+        return
+    others = any(kept[key] != mine[key] for key in ("prior", "preset", "size"))
+    if others or any(kept["variants"].get(name, texts) != texts for name, texts in variants.items()):
+        raise InputError(f"what lies in {arguments.output} was made with other settings: see {path.name}")
+    write_json(path, mine | {"variants": kept["variants"] | variants})
 
 
 def evaluate(task: ImageTask) -> Row:
@@ -90,19 +113,15 @@ def write_report(rows: Sequence[Row], tasks: Sequence[ImageTask], output: Path, 
     save_sheet(tasks, output / "sheet.png")
 
 
-def main() -> int:
-    """Make, measure, report; returns the exit code: 1 where a task failed."""
-    arguments = parse_arguments()
-    try:
+def carry_out(arguments: argparse.Namespace) -> int:
+    """Make, measure, report; returns the exit code: 1 where a task failed. Raises DreamError."""
+    if not arguments.only_measure:
         resolve_views(arguments.prior, resolve_device(arguments.device))
-    except DreamError as error:
-        if not arguments.only_measure:
-            print(f"error: {error}", file=sys.stderr)
-            return error.exit_code
+    keep_settings(arguments)
     shared = ("cache", "prior", "preset", "device", "size", "estimate", "only_measure")
     settings = Settings(arguments.output, **{key: getattr(arguments, key) for key in shared})
     subjects = draw_objects(arguments.objects)
-    tasks = make_tasks(subjects, arguments.seeds, arguments.variants, settings)
+    tasks = make_tasks(subjects, arguments.seeds, read_variants(arguments.variants), settings)
     parallel = {"jobs": arguments.jobs, "gpus": arguments.gpus}
     for number, _ in enumerate(in_parallel(settings.prepare, subjects, **parallel), start=1):
         print(f"ground truth {number}/{len(subjects)}", end="\r", flush=True)
@@ -115,6 +134,15 @@ def main() -> int:
     write_report(rows, tasks, arguments.output, {key: getattr(arguments, key) for key in told})
     print(table_of_variants(rows))
     return int(any("error" in row for row in rows))
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    try:
+        return carry_out(parse_arguments())
+    except DreamError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
 
 
 if __name__ == "__main__":

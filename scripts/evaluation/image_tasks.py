@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -214,19 +214,20 @@ def _read(name: str, device: str) -> Zero123Prior:
     return resolve_views(name, device).load_views(device)
 
 
-def make_tasks(
-    subjects: Sequence[HeldOut], seeds: Sequence[int], variants: Sequence[str], settings: Settings
-) -> list[ImageTask]:
-    """All tasks, object by object, so that an evaluation that is cut off has all variants of the same objects.
+def read_variants(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """`parse_variants` of texts among which may be names of `NAMED`."""
+    return parse_variants([NAMED.get(text, text) for text in texts])
 
-    ``variants`` are texts as `parse_variants` reads them, or names of `NAMED`. Raises ValueError as it does.
-    """
-    parsed = parse_variants([NAMED.get(text, text) for text in variants])
+
+def make_tasks(
+    subjects: Sequence[HeldOut], seeds: Sequence[int], variants: Mapping[str, tuple[str, ...]], settings: Settings
+) -> list[ImageTask]:
+    """All tasks, object by object, so that an evaluation that is cut off has all variants of the same objects."""
     return [
         (ViewsTask if variant == VIEWS else RunTask)(subject, seed, variant, assignments, settings)
         for seed in seeds
         for subject in subjects
-        for variant, assignments in parsed.items()
+        for variant, assignments in variants.items()
     ]
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from evaluation import image_tasks, objects
 from evaluation.image_report import elevation_errors, save_sheet, table_of_variants, text_of
-from evaluation.image_tasks import RunTask, Settings, ViewsTask, make_tasks
+from evaluation.image_tasks import RunTask, Settings, ViewsTask, make_tasks, read_variants
 from evaluation.novel import compare_shapes, compare_views, look_at, resized
 from evaluation.objects import ELEVATIONS, HeldOut, Truth, draw_objects
 from PIL import Image
@@ -92,7 +92,7 @@ def finish(task: RunTask, mesh: Mesh, **record: Any) -> None:
 
 
 def run_task(subject: HeldOut, folder: Path, cache: Path, variant: str = "pgc-n", **settings: Any) -> RunTask:
-    [task] = make_tasks([subject], [0], [variant], Settings(folder, cache, size=SIZE, **settings))
+    [task] = make_tasks([subject], [0], read_variants([variant]), Settings(folder, cache, size=SIZE, **settings))
     assert isinstance(task, RunTask)
     return task
 
@@ -252,7 +252,7 @@ def test_a_prior_that_knows_the_truth(
     settings = Settings(tmp_path, cache, size=SIZE)
     settings.prepare(DUCK)
     # Guidance beyond 1 would exaggerate what an oracle says.
-    [task] = make_tasks([DUCK], [0], ["views:guidance.scale=1"], settings)
+    [task] = make_tasks([DUCK], [0], read_variants(["views:guidance.scale=1"]), settings)
     assert isinstance(task, ViewsTask)
     row = script.evaluate(task)
     best = resized(oracle.decode(oracle.encode(paint(DUCK.views()))), SIZE)  # its latents are half as fine
@@ -274,7 +274,7 @@ def test_a_prior_that_knows_the_truth(
     monkeypatch.setattr(image_tasks, "judged_elevation", lambda config, prior, picture: wrong)
     shutil.rmtree(task.path)
     assert script.evaluate(task) == {**row, "estimate": wrong.elevation, "elevation_error": pytest.approx(20)}
-    [untold] = make_tasks([DUCK], [0], ["views:guidance.scale=1"], replace(settings, estimate=True))
+    [untold] = make_tasks([DUCK], [0], read_variants(["views:guidance.scale=1"]), replace(settings, estimate=True))
     assert script.evaluate(untold)["psnr"] < row["psnr"] - 5
 
 
@@ -357,6 +357,21 @@ def test_a_prior_that_is_not_there_is_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def test_runs_of_other_settings_are_not_taken_for_these(
+    evaluated: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = shutil.copytree(evaluated / "out", tmp_path / "out")
+    for more in (["--preset", "high"], ["--size", "16"], ["--variants", "pgc-n"]):
+        assert command(monkeypatch, evaluated, output, cache, *more) == 2
+        assert "was made with other settings" in capsys.readouterr().err
+    assert command(monkeypatch, evaluated, output, cache, "--variants", "views") == 0
+    assert set(json.loads((output / "settings.json").read_text())["variants"]) == {"views", "pgc-n", "reference"}
+    # What was measured anew in another size is of that size from now on; the report says what the runs were made with.
+    assert command(monkeypatch, evaluated, output, cache, "--only-measure", "--size", "16", "--preset", "high") == 0
+    assert json.loads((output / "report.json").read_text())["settings"]["preset"] == "draft"
+    assert json.loads((output / "settings.json").read_text())["size"] == 16
+
+
 @pytest.mark.parametrize("error", [TrainingError("not finite"), RuntimeError("out of memory")])
 def test_a_run_that_fails_is_a_row_with_its_error(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -384,6 +399,8 @@ def test_who_stops_the_evaluation_stops_it(tmp_path: Path, cache: Path, monkeypa
     monkeypatch.setattr(RunTask, "make", stop)
     with pytest.raises(Interrupted):
         script.evaluate(run_task(DUCK, tmp_path, cache))
+    write_zero123(tmp_path / "prior")
+    assert command(monkeypatch, tmp_path, tmp_path / "out", cache) == 130
 
 
 def test_the_distribution_of_elevation_errors() -> None:
