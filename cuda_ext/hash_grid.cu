@@ -17,9 +17,7 @@ constexpr int kBlock = 256;
 __global__ void __launch_bounds__(kBlock) gather(const GridCall call, const float* __restrict__ table, float* out) {
   const int64_t number = int64_t{blockIdx.x} * kBlock + threadIdx.x, level = blockIdx.y;
   if (number >= call.points) return;
-  float point[3];
-  read_point(call, number, point);
-  const Corners corners = corners_of(point, call.grid, level);
+  const Corners corners = corners_at(call, number, level);
   for (int64_t feature = 0; feature < call.features; ++feature) {
     const int64_t plane = feature * call.grid.levels + level;
     out[plane * call.points + number] = interpolated(table + plane * call.grid.entries, corners);
@@ -29,9 +27,7 @@ __global__ void __launch_bounds__(kBlock) gather(const GridCall call, const floa
 __global__ void __launch_bounds__(kBlock) scatter(const GridCall call, const float* __restrict__ gradient, float* out) {
   const int64_t number = int64_t{blockIdx.x} * kBlock + threadIdx.x, level = blockIdx.y;
   if (number >= call.points) return;
-  float point[3];
-  read_point(call, number, point);
-  const Corners corners = corners_of(point, call.grid, level);
+  const Corners corners = corners_at(call, number, level);
   for (int64_t feature = 0; feature < call.features; ++feature) {
     const int64_t plane = feature * call.grid.levels + level;
     const float incoming = gradient[plane * call.points + number];

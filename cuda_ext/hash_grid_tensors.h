@@ -9,7 +9,7 @@
 
 namespace dreampgc {
 
-// Raw pointers and sizes of a call: `points` points, `planes` = features x levels rows of features.
+// Raw pointers and sizes of a call: features are rows of `points`, level after level of each feature.
 struct GridCall {
   Grid grid;
   const float* unit;
@@ -22,7 +22,7 @@ inline void require_plain(const torch::stable::Tensor& tensor, int64_t dim, torc
           name + " must be contiguous, of the right type and number of axes");
 }
 
-// `unit` [3,N] and what is per level; `planes` is [features, levels, ...] or its first two axes as one.
+// `unit` [3,N] and what is per level; `features_and_levels` is how many rows of features there are.
 inline GridCall grid_call(const torch::stable::Tensor& unit, const torch::stable::Tensor& resolutions,
                           const torch::stable::Tensor& multipliers, int64_t features_and_levels, int64_t entries) {
   using torch::headeronly::ScalarType;
@@ -39,8 +39,10 @@ inline GridCall grid_call(const torch::stable::Tensor& unit, const torch::stable
   return {grid, static_cast<const float*>(unit.data_ptr()), unit.size(1), features_and_levels / levels};
 }
 
-DREAMPGC_INLINE void read_point(const GridCall& call, int64_t number, float (&point)[3]) {
+DREAMPGC_INLINE Corners corners_at(const GridCall& call, int64_t number, int64_t level) {
+  float point[3];
   for (int axis = 0; axis < 3; ++axis) point[axis] = call.unit[axis * call.points + number];
+  return corners_of(point, call.grid, level);
 }
 
 }  // namespace dreampgc

@@ -68,22 +68,22 @@ class CompiledNetworks(Networks):
     def encode_with_vjp(self, image: Tensor) -> tuple[Tensor, Transpose]:
         """See `Networks.encode_with_vjp`."""
         if self._encode is None:
-            self._encode = self._compiled("the VAE's encoder", self.encode, image)
+            self._encode = self._compiled("the VAE's encoder", self.encode, image, differentiable=True)
         return linearise(self._encode, image)
 
     def denoise(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, *added: Tensor) -> Tensor:
         """See `Networks.denoise`."""
         inputs = (noisy, timesteps, tokens, *added)
         if self._denoise is None:
-            self._denoise = self._compiled("the UNet", super().denoise, *inputs)
+            self._denoise = self._compiled("the UNet", super().denoise, *inputs, differentiable=False)
         return self._denoise(*inputs)
 
-    def _compiled(self, name: str, function: Function, *inputs: Tensor) -> Function:
-        """``function`` compiled and tried, backward too where gradients are wanted; itself where that fails."""
+    def _compiled(self, name: str, function: Function, *inputs: Tensor, differentiable: bool) -> Function:
+        """``function`` compiled and tried, backward too if it is to be ``differentiable``; itself where that fails."""
         self._say(f"compiling {name}, once for these sizes: up to a few minutes, less when done before")
         compiled: Function = torch.compile(function, dynamic=False)
         try:
-            if torch.is_grad_enabled() or len(inputs) == 1:
+            if differentiable:
                 value, transpose = linearise(compiled, *inputs)
                 transpose(torch.zeros_like(value))
             else:

@@ -11,23 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dreampgc.cameras import fixed_views
 from dreampgc.checkpoint import pack_optimizer, unpack_optimizer
 from dreampgc.config import RunConfig
-from dreampgc.guidance.pictures import draw_gradient
 from dreampgc.guidance.propagation import METHODS, no_encoder
-from dreampgc.guidance.sds import Record, ScoreDistillation
+from dreampgc.guidance.sds import ScoreDistillation
 from dreampgc.images import Frame, to_frames
 from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import Prior
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.memory import MemoryLadder
-from dreampgc.stages.recording import Outcome, Recorder
+from dreampgc.stages.recording import Outcome, RecordedStage, Recorder
 
 #: Where the image is said to be taken from: half-way to the side, which shows the most of an object.
 AZIMUTH = 30.0
@@ -55,15 +52,13 @@ class Image2dState:
         self.generator.set_state(tensors["generator"])
 
 
-class Image2dStage:
+class Image2dStage(RecordedStage):
     """Trains one image so that the prior likes it, as seen from `AZIMUTH`."""
 
     def __init__(self, config: RunConfig, prior: Prior, guidance: ScoreDistillation, state: Image2dState) -> None:
         self.config, self.prior, self.guidance, self.state = config, prior, guidance, state
         self.latent = METHODS[config.guidance.method].pullback is no_encoder
         self._view = fixed_views([AZIMUTH]).to(prior.device)
-        self._recorder: Recorder | None = None
-        self._record: Record | None = None  # the last step's
 
     def record_steps(self, say: Callable[[str], None]) -> None:
         """From now on replay what was done before (CUDA); ``say`` hears why it cannot be."""
@@ -77,12 +72,6 @@ class Image2dStage:
             decay_rates(self.state.optimizer, self.config.optimizer.final_rate ** (step / total))
             memory.attempt(functools.partial(self._step, loop, step), loop.console.warn)
 
-    def _unrecorded(self) -> str | None:
-        if self._recorder is None:
-            return None
-        self._recorder = None
-        return "steps are not recorded"
-
     def _step(self, loop: Loop, step: int) -> None:
         """The work, as it is or replayed, then the descent, and back into [0,1].
 
@@ -91,9 +80,7 @@ class Image2dStage:
         """
         image = self.state.image
         self.guidance.at(step)
-        work = functools.partial(self._work, step)
-        found = work() if self._recorder is None else self._recorder.play("image", work)
-        self._record = found.record
+        found = self._play("image", functools.partial(self._work, step))
         loop.apply(self.state.optimizer, found.loss, [image])
         if not self.latent:
             image.data.clamp_(0, 1)
@@ -110,12 +97,6 @@ class Image2dStage:
         """The image as it is: ``[S,S,3]``."""
         image = self.state.image.detach()
         return to_frames(self.prior.decode(image) if self.latent else image)[0]
-
-    def gradient_picture(self, done: int) -> NDArray[np.uint8]:
-        """The last step's image gradient, before and after shaping; its norms at every pixel."""
-        last = self._record
-        assert last is not None, "a gradient is drawn after a step"
-        return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
 
 
 def make_state(config: RunConfig, prior: Prior, generator: torch.Generator, *, fused: bool = False) -> Image2dState:

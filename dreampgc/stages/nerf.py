@@ -15,16 +15,15 @@ from torch import Tensor
 from dreampgc import losses
 from dreampgc.cameras import Views, fixed_views, sample_views
 from dreampgc.config import RunConfig
-from dreampgc.guidance.pictures import draw_gradient
 from dreampgc.guidance.propagation import METHODS, no_encoder
-from dreampgc.guidance.sds import Blend, Record, ScoreDistillation
+from dreampgc.guidance.sds import Blend, ScoreDistillation
 from dreampgc.images import to_frames
 from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import LatentPrior
 from dreampgc.render import Rooms, Shading, render, render_image, sample_lights
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.memory import MemoryLadder
-from dreampgc.stages.recording import Outcome, Recorder
+from dreampgc.stages.recording import Outcome, RecordedStage, Recorder
 from dreampgc.stages.state import NerfState
 from dreampgc.transfer import draw
 from dreampgc.types import RenderOutput
@@ -55,7 +54,7 @@ class Occasion:
         return self.shading, self.size, self.picture
 
 
-class NerfStage:
+class NerfStage(RecordedStage):
     """Trains a field so that the prior likes every view of it.
 
     ``state`` is what is trained, ``guidance`` holds the prior and the method; ``config`` is the run's. With ``rooms``
@@ -77,8 +76,6 @@ class NerfStage:
         self.device = prior.device
         self._chunk: int | None = None  # rays at a time
         self._halvings = 0  # of the render's resolution
-        self._recorder: Recorder | None = None
-        self._record: Record | None = None  # the last step's
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -109,8 +106,7 @@ class NerfStage:
         """What the host decides, then the work, as it is or replayed, then the descent."""
         self.now = self._occasion(step)
         self.guidance.at(step)
-        found = self._work() if self._recorder is None else self._recorder.play(self.now.kind, self._work)
-        self._record = found.record
+        found = self._play(self.now.kind, self._work)
         loop.apply(self.state.optimizer, found.loss, self.parameters)
         loop.log(step, found.metrics)
 
@@ -141,12 +137,6 @@ class NerfStage:
         frame["height"], frame["width"] = height // scale, width // scale
         image = render_image(self.state.field, views.to(self.device), self.state.grid, **frame).image
         return to_frames(self.prior.decode(image) if self.latent else image)
-
-    def gradient_picture(self, done: int) -> NDArray[np.uint8]:
-        """The last step's image gradient, before and after shaping; its norms at every pixel."""
-        last = self._record
-        assert last is not None, "a gradient is drawn after a step"
-        return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
 
     def _occasion(self, step: int) -> Occasion:
         """Where this step looks from and how."""
@@ -192,12 +182,6 @@ class NerfStage:
 
     def _all_rooms(self) -> list[Rooms]:
         return [] if self.rooms is None else [self.rooms]
-
-    def _unrecorded(self) -> str | None:
-        if self._recorder is None:
-            return None
-        self._recorder = None
-        return "steps are not recorded"
 
     def _fewer_rays(self) -> str | None:
         if self._chunk == _FEWEST_RAYS:

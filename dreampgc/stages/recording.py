@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dreampgc.guidance.pictures import draw_gradient
 from dreampgc.guidance.sds import Record
+from dreampgc.images import Frame
 from dreampgc.render.room import Place, Rooms
 from dreampgc.transfer import Tape
 
@@ -90,6 +92,32 @@ class Recorder:
         if len(self._recordings) > _MOST:
             self._recordings.popitem(last=False)
         return True
+
+
+class RecordedStage:
+    """What stages share whose steps can be recorded: how one is played, and what its pictures are drawn from."""
+
+    _recorder: Recorder | None = None
+    _record: Record | None = None  # the last step's
+
+    def gradient_picture(self, done: int) -> Frame:
+        """The last step's image gradient, before and after shaping; its norms at every pixel."""
+        last = self._record
+        assert last is not None, "a gradient is drawn after a step"
+        return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
+
+    def _play(self, kind: Hashable, work: Callable[[], Outcome]) -> Outcome:
+        """What ``work`` gives, as it is or replayed."""
+        found = work() if self._recorder is None else self._recorder.play(kind, work)
+        self._record = found.record
+        return found
+
+    def _unrecorded(self) -> str | None:
+        """A rung of the memory ladder."""
+        if self._recorder is None:
+            return None
+        self._recorder = None
+        return "steps are not recorded"
 
 
 class Recording:

@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from mini_prior.captions import Captions
 from mini_prior.training import Trainer
 
-WIDTH = 128  # of the text embeddings
+WIDTH = 128  # of the embeddings that UNets are told
 
 
 def make_scheduler() -> DDIMScheduler:
@@ -27,6 +27,24 @@ def make_scheduler() -> DDIMScheduler:
         set_alpha_to_one=False,
         steps_offset=1,
         prediction_type="epsilon",
+    )
+
+
+def make_unet(
+    latent_size: int, channels: tuple[int, int, int], *, in_channels: int, heads: int | tuple[int, int, int]
+) -> UNet2DConditionModel:
+    """A UNet of three levels, one layer each; ``heads`` are the numbers of attention heads."""
+    return UNet2DConditionModel(
+        sample_size=latent_size,
+        in_channels=in_channels,
+        out_channels=4,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=channels,
+        layers_per_block=1,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=heads,  # despite the name
+        norm_num_groups=16,
     )
 
 
@@ -49,18 +67,7 @@ class Denoiser(nn.Module):
                 pad_token_id=tokenizer.pad_token_id,
             )
         )
-        self.unet = UNet2DConditionModel(
-            sample_size=latent_size,
-            in_channels=4,
-            out_channels=4,
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            block_out_channels=channels,
-            layers_per_block=1,
-            cross_attention_dim=WIDTH,
-            attention_head_dim=4,
-            norm_num_groups=16,
-        )
+        self.unet = make_unet(latent_size, channels, in_channels=4, heads=4)
 
 
 def train_denoiser(model: Denoiser, captions: Captions, latents: Tensor, trainer: Trainer, *, batch: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -11,10 +10,9 @@ from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionMode
 from dreampgc.priors.projection import CLIPCameraProjection
 from dreampgc.priors.zero123 import pose_features
 from mini_prior.data import Dataset
-from mini_prior.denoiser import make_scheduler
+from mini_prior.denoiser import WIDTH, make_scheduler, make_unet
 from mini_prior.training import Trainer
 
-WIDTH = 128  # of a picture's embedding and of the token
 PATCHES = 8  # a side, that the encoder cuts a picture into
 HEAD = 16  # channels of an attention head in the UNet: GPUs are fast with multiples of 8
 ITSELF = 0.05  # share of the samples whose target is the reference picture
@@ -50,21 +48,10 @@ class ViewDenoiser(nn.Module):
             )
         )
         self.projection = CLIPCameraProjection(embedding_dim=WIDTH)
-        self.unet = UNet2DConditionModel(
-            sample_size=size // 8,
-            in_channels=8,
-            out_channels=4,
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            block_out_channels=channels,
-            layers_per_block=1,
-            cross_attention_dim=WIDTH,
-            attention_head_dim=tuple(width // HEAD for width in channels),  # numbers of heads, despite the name
-            norm_num_groups=16,
-        )
-        with (
-            torch.no_grad()
-        ):  # the reference's latents are not scaled: the weights that meet them start as much smaller
+        low, middle, high = (width // HEAD for width in channels)
+        self.unet = make_unet(size // 8, channels, in_channels=8, heads=(low, middle, high))
+        with torch.no_grad():
+            # the reference's latents are not scaled: the weights that meet them start as much smaller
             self.unet.conv_in.weight[:, 4:] *= scaling_factor
 
     def forward(

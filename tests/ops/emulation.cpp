@@ -91,11 +91,7 @@ int64_t last_offset(int64_t batch, int64_t channels, int64_t pixels) {
 template <typename F>
 void each_cell(const GridCall& call, F&& f) {
   for (int64_t level = 0; level < call.grid.levels; ++level) {
-    for (int64_t number = 0; number < call.points; ++number) {
-      float point[3];
-      read_point(call, number, point);
-      f(number, level, corners_of(point, call.grid, level));
-    }
+    for (int64_t number = 0; number < call.points; ++number) f(number, level, corners_at(call, number, level));
   }
 }
 
