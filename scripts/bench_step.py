@@ -30,17 +30,20 @@ from typing import Any
 
 import step_timing
 import torch
-from random_priors import make_prior
+from random_priors import make_prior, make_view_prior
 from step_timing import COUNTED, PROFILED, Clock, TimedLoop, network_times
 from torch.utils.flop_counter import FlopCounterMode
 
-from dreampgc.building import build_text_stage, speed_up
+from dreampgc.building import build_image_stage, build_text_stage, speed_up
 from dreampgc.config import RunConfig, load_config
 from dreampgc.console import Console
 from dreampgc.priors.catalog import resolve
 from dreampgc.priors.diffusion import DiffusionPrior
 from dreampgc.priors.networks import Networks
+from dreampgc.priors.zero123 import Zero123Prior
+from dreampgc.references import Picture
 from dreampgc.runs import create_run
+from dreampgc.stages.nerf import NerfStage
 
 #: Name: prior and views a step.
 CASES: dict[str, tuple[str, int]] = {
@@ -48,6 +51,8 @@ CASES: dict[str, tuple[str, int]] = {
     "sd21": ("sd21", 1),
     "sd21x4": ("sd21", 4),
     "sdxl": ("sdxl", 1),
+    "zero123": ("zero123-xl", 1),
+    "zero123x4": ("zero123-xl", 4),
 }
 WAYS = ("off", "graphs", "compiled")
 COLUMNS = ("case", "way", "it/s", "ms", "networks, TFLOP/s", "share of matrix rate", "syncs", "peak GiB", "steps")
@@ -56,8 +61,10 @@ COLUMNS = ("case", "way", "it/s", "ms", "networks, TFLOP/s", "share of matrix ra
 def config_of(case: str, way: str) -> RunConfig:
     """The configuration of a case: the preset `high` for mini, `standard` for the others."""
     name, batch = CASES[case]
+    views = name == "zero123-xl"
     options = {
-        "prompt": "a wooden car",
+        "task": "image" if views else "text",
+        "prompt": "" if views else "a wooden car",
         "prior": name,
         "preset": "high" if name == "mini" else "standard",
         "cameras.batch": batch,
@@ -71,20 +78,26 @@ def config_of(case: str, way: str) -> RunConfig:
     return load_config(options=options, family=lambda prior, device: "mini" if prior == "mini" else "full")
 
 
-def flops(prior: DiffusionPrior, batch: int) -> int:
+def flops(prior: DiffusionPrior | Zero123Prior, batch: int) -> int:
     """Floating-point operations of the networks in one step of ``batch`` views, guidance included."""
-    size = prior.image_size // prior.downsampling
-    image = torch.rand(1, 3, prior.image_size, prior.image_size, device=prior.device)
-    noisy = torch.randn(2, 4, size, size, device=prior.device)
-    text = prior.encode_text(["a wooden car"] * 2)
+    image, inputs = step_timing.network_inputs(prior, 1)
     networks = Networks(prior.unet, prior.vae)
     with FlopCounterMode(display=False) as counter:
         latents, transpose = networks.encode_with_vjp(image)
         transpose(torch.ones_like(latents))
         with torch.no_grad():
-            timesteps = torch.full((2,), 500, device=prior.device)
-            networks.denoise(noisy, timesteps, text.tokens, *prior._added_conditions(noisy, text))
+            networks.denoise(*inputs)
     return batch * counter.get_total_flops()
+
+
+def build(config: RunConfig, prior: DiffusionPrior | Zero123Prior) -> NerfStage:
+    """The stage of a case; pictures are replaced by one of an ellipse."""
+    if not isinstance(prior, Zero123Prior):
+        return build_text_stage(config, prior)
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 512)] * 2, indexing="ij")
+    mask = ((x / 0.5) ** 2 + (y / 0.7) ** 2 < 1).float()[None, None]
+    colour = mask * torch.tensor([0.9, 0.3, 0.1])[None, :, None, None]
+    return build_image_stage(config, prior, [Picture(colour, mask, azimuth=0.0, elevation=10.0)])
 
 
 def matrix_rate(device: str, size: int = 8192) -> float | None:
@@ -100,7 +113,7 @@ def matrix_rate(device: str, size: int = 8192) -> float | None:
     return 2 * size**3 / statistics.median(a.until(b) for a, b in times[3:]) / 1e9
 
 
-def measure(case: str, way: str, prior: DiffusionPrior, asked: argparse.Namespace) -> dict[str, Any]:
+def measure(case: str, way: str, prior: DiffusionPrior | Zero123Prior, asked: argparse.Namespace) -> dict[str, Any]:
     """One row: a real run, cut short."""
     prior.networks = Networks(prior.unet, prior.vae)
     work = flops(prior, CASES[case][1])
@@ -110,7 +123,7 @@ def measure(case: str, way: str, prior: DiffusionPrior, asked: argparse.Namespac
         gc.collect()  # the way before may have left recordings in cycles
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    stage = build_text_stage(config, prior)
+    stage = build(config, prior)
     speed_up(stage, partial(print, "  ", flush=True))
     state = stage.state
     with tempfile.TemporaryDirectory() as folder:
@@ -165,9 +178,16 @@ def tell(row: dict[str, Any]) -> None:
             print(f"    {name}: {row[name]}", flush=True)
 
 
+def load(name: str, device: str) -> DiffusionPrior | Zero123Prior:
+    """The prior of a case: `mini` is real, the others are random."""
+    if name == "mini":
+        return resolve("mini").load(device)
+    return make_view_prior(device) if name == "zero123-xl" else make_prior(name, device)
+
+
 def rows(asked: argparse.Namespace, rate: float | None) -> Iterator[dict[str, Any]]:
     """All rows that were asked for, in this order, as they become known."""
-    priors: dict[str, DiffusionPrior] = {}
+    priors: dict[str, DiffusionPrior | Zero123Prior] = {}
     for case in asked.only:
         name = CASES[case][0]
         for way in asked.ways:
@@ -177,8 +197,7 @@ def rows(asked: argparse.Namespace, rate: float | None) -> Iterator[dict[str, An
             try:
                 if name not in priors:
                     priors.clear()  # one at a time: their memory is measured
-                    loaded = resolve("mini").load(asked.device) if name == "mini" else make_prior(name, asked.device)
-                    priors[name] = loaded
+                    priors[name] = load(name, asked.device)
                 row = measure(case, way, priors[name], asked)
                 row["share of matrix rate"] = row["networks, TFLOP/s"] / rate if rate else None
             except Exception as error:  # the other parts are wanted all the same

@@ -9,9 +9,12 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from dreampgc.priors.base import TextCondition
 from dreampgc.priors.diffusion import DiffusionPrior
+from dreampgc.priors.projection import CLIPCameraProjection
+from dreampgc.priors.zero123 import Zero123Prior
 
 #: The published configurations, where they differ from diffusers' defaults.
 UNETS: dict[str, dict[str, Any]] = {
@@ -36,6 +39,8 @@ UNETS: dict[str, dict[str, Any]] = {
         "projection_class_embeddings_input_dim": 2816,
     },
 }
+#: The UNet of Zero123-XL: that of SD 1.5, which is shown the picture's latents beside the noisy ones.
+VIEWS: dict[str, Any] = {"sample_size": 32, "attention_head_dim": 8, "cross_attention_dim": 768, "in_channels": 8}
 VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -87,4 +92,28 @@ def make_prior(name: str, device: str) -> DiffusionPrior:
         vae=make_network(AutoencoderKL, vae, device, vae_dtype),
         text=texts,
         scheduler=DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
+    )
+
+
+def make_view_prior(device: str) -> Zero123Prior:
+    """A prior of views as large as Zero123-XL, half precision: its image encoder is ViT-L/14."""
+    vision = CLIPVisionConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        image_size=224,
+        patch_size=14,
+        projection_dim=768,
+    )
+    half = torch.float16
+    return Zero123Prior(
+        "zero123-xl",
+        "zero123",
+        unet=make_network(UNet2DConditionModel, VIEWS, device, half),
+        vae=make_network(AutoencoderKL, {**VAE, "sample_size": 256, "scaling_factor": 0.18215}, device, half),
+        scheduler=DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
+        image_encoder=make_network(CLIPVisionModelWithProjection, {"config": vision}, device, half),
+        projection=make_network(CLIPCameraProjection, {}, device, half),
+        processor=CLIPImageProcessorPil(size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}),
     )

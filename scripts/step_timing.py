@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from dreampgc.priors.diffusion import DiffusionPrior
+from dreampgc.priors.zero123 import Zero123Prior
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.nerf import NerfStage
 
@@ -43,17 +44,26 @@ class Clock:
         return self._event.elapsed_time(later._event)
 
 
-def network_times(prior: DiffusionPrior, batch: int, *, recorded: bool, rounds: int = 20) -> dict[str, float]:
+def network_inputs(prior: DiffusionPrior | Zero123Prior, batch: int) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Random pictures ``[batch,3,S,S]`` for the VAE, and what the UNet of the guided prediction is given."""
+    image = torch.rand(batch, 3, prior.image_size, prior.image_size, device=prior.device)
+    size = prior.image_size // prior.downsampling
+    noisy = torch.randn(2 * batch, prior.unet.config.in_channels, size, size, device=prior.device)
+    timesteps = torch.full((2 * batch,), 500, device=prior.device)
+    if not isinstance(prior, DiffusionPrior):
+        return image, (noisy, timesteps, torch.randn(2 * batch, 1, prior.unet.config.cross_attention_dim).to(noisy))
+    text = prior.encode_text(["a wooden car"] * 2 * batch)
+    return image, (noisy, timesteps, text.tokens, *prior._added_conditions(noisy, text))
+
+
+def network_times(
+    prior: DiffusionPrior | Zero123Prior, batch: int, *, recorded: bool, rounds: int = 20
+) -> dict[str, float]:
     """Milliseconds of the VAE, forward and backward, and of the guided UNet, for ``batch`` views; medians.
 
     ``recorded``: each as a CUDA graph, so that launching does not count, which it does not in a recorded step either.
     """
-    image = torch.rand(batch, 3, prior.image_size, prior.image_size, device=prior.device)
-    size = prior.image_size // prior.downsampling
-    noisy = torch.randn(2 * batch, 4, size, size, device=prior.device)
-    text = prior.encode_text(["a wooden car"] * 2 * batch)
-    timesteps = torch.full((2 * batch,), 500, device=prior.device)
-    inputs = noisy, timesteps, text.tokens, *prior._added_conditions(noisy, text)
+    image, inputs = network_inputs(prior, batch)
     kept: list[Any] = []
 
     def forward() -> None:

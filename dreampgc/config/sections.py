@@ -164,7 +164,7 @@ class LoopConfig(Section):
     #: On CUDA: steps recorded as graphs, their networks compiled before; recorded only; or as plain torch. auto
     #: compiles what takes long enough to be worth the wait (full-size priors, and not the preset draft). On a CPU it is
     #: always off. Off by default until whole steps were seen to be recorded and replayed on a GPU.
-    acceleration: Literal["auto", "compiled", "graphs", "off"] = "off"
+    acceleration: Literal["auto", "compiled", "graphs", "off"] = "auto"
     #: So many steps in a row whose loss or gradient is not finite end the run.
     max_bad_steps: PositiveInt = 20
 

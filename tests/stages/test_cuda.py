@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from dreampgc.building import build_text_stage, speed_up
+from dreampgc import references
+from dreampgc.building import Stage, build_image_stage, build_text_stage, speed_up
 from dreampgc.config import RunConfig
 from dreampgc.console import Console
 from dreampgc.priors.catalog import resolve
 from dreampgc.priors.diffusion import DiffusionPrior
+from dreampgc.priors.zero123 import Zero123Prior
 from dreampgc.runs import Run, create_run
 from dreampgc.stages.loop import Loop
+from tests.photographs import image_config, write_photo
+from tests.priors.families import write_zero123
 from tests.small_runs import metrics, small_config
 
 pytestmark = pytest.mark.requires_cuda
@@ -44,7 +48,11 @@ class Watched(Loop):
 
 
 def train(config: RunConfig, prior: DiffusionPrior, folder: Path, watched: tuple[int, int] = (0, 0)) -> tuple[Run, Any]:
-    stage = build_text_stage(config, prior)
+    return train_stage(build_text_stage(config, prior), folder, watched)
+
+
+def train_stage(stage: Stage, folder: Path, watched: tuple[int, int] = (0, 0)) -> tuple[Run, Any]:
+    config = stage.config
     said: list[str] = []
     speed_up(stage, said.append)
     assert not [sentence for sentence in said if "cannot" in sentence]
@@ -103,6 +111,23 @@ def test_the_fast_way_begins_like_the_plain_one(prior: DiffusionPrior, tmp_path:
     for plain, fast in zip(*runs, strict=True):
         assert fast["t"] == plain["t"]
         assert fast["opacity"] == pytest.approx(plain["opacity"], rel=0.01)
+        assert fast["gradient_median"] == pytest.approx(plain["gradient_median"], rel=0.1)
+        assert fast["bad_steps"] == 0
+
+
+def test_so_does_that_of_pictures(tmp_path: Path) -> None:
+    prior = Zero123Prior.load(write_zero123(tmp_path / "tiny"), "cuda")
+    photo, runs = write_photo(tmp_path / "photo.png"), []
+    for way in ("off", "graphs"):
+        config = image_config(
+            photo, device="cuda", loop__steps=12, render__grid_every=50, render__ramp=1.0, loop__acceleration=way
+        )
+        (folder := tmp_path / f"{way}-pictures").mkdir()
+        stage = build_image_stage(config, prior, references.load(config.image, folder, config.seed))
+        runs.append(metrics(train_stage(stage, tmp_path / way)[0].path))
+    for plain, fast in zip(*runs, strict=True):
+        assert fast["t"] == plain["t"]
+        assert fast["opacity"] == pytest.approx(plain["opacity"], rel=0.02)
         assert fast["gradient_median"] == pytest.approx(plain["gradient_median"], rel=0.1)
         assert fast["bad_steps"] == 0
 
