@@ -191,19 +191,18 @@ def _batches(
     items: list[Item | Pair], shown: list[int], views: int, batches: int = 96
 ) -> Iterator[tuple[Scene, list[tuple[int, int]]]]:
     """Scenes of objects that need about as many slots, each with its pictures: (number of the picture, row)."""
-    parts = [sculpt(item) for item in items]
-    order = sorted(range(len(items)), key=lambda k: len(parts[k]))
-    share = -(-len(order) // batches)
     pictures: dict[int, list[int]] = {}
     for look, k in enumerate(shown):
         pictures.setdefault(k, []).extend(range(look * views, (look + 1) * views))
+    parts = {k: sculpt(items[k]) for k in pictures}
+    order = sorted(parts, key=lambda k: len(parts[k]))
+    share = -(-len(order) // batches)
     for start in range(0, len(order), share):
         batch = order[start : start + share]
         # At least two: compilers treat a single one as another program.
         slots = {kind: max(2, number) for kind, number in needed_slots([parts[k] for k in batch]).items()}
-        rows = [(number, row) for row, k in enumerate(batch) for number in pictures.get(k, ())]
-        if rows:
-            yield make_scene([items[k] for k in batch], slots), rows
+        rows = [(number, row) for row, k in enumerate(batch) for number in pictures[k]]
+        yield make_scene([items[k] for k in batch], slots), rows
 
 
 def _numbers(item: Item | Pair, worn: tuple[str, str]) -> list[int]:
