@@ -33,8 +33,9 @@ from dreampgc.images import Frame, save_image
 from dreampgc.runs import Run
 from dreampgc.stages.journal import MOST_PENDING, Journal
 
-#: The metric that says whether a step was taken.
-_TAKEN = "_taken"
+#: The metrics that say whether a step was taken, and whether all that it rendered found the room reserved for it: a
+#: step that did not is skipped like one that is not finite, but no sign that the run diverges.
+_TAKEN, ROOM = "_taken", "_room"
 #: What a checkpoint holds: tensors by name, and what JSON can hold.
 State = tuple[dict[str, Tensor], dict[str, Any]]
 #: ``done -> [H,W,3]`` uint8 picture; must not draw from the stage's random generators.
@@ -188,7 +189,7 @@ class Loop:
     def _settle(self, most: int = 0) -> None:
         """Count and write the steps whose numbers have arrived; waits until no more than ``most`` are missing."""
         for numbers in self._journal.arrived(most):
-            self._count(bool(numbers.pop(_TAKEN, True)))
+            self._count(bool(numbers.pop(_TAKEN, True)), bool(numbers.pop(ROOM, True)))
             line = {**numbers, "bad_steps": self.bad_steps}
             with self._storage():
                 self._journal.write(line)
@@ -196,9 +197,10 @@ class Loop:
             loss = line.get("loss")
             self._note = f"loss {loss:.4g}" if isinstance(loss, float) else ""
 
-    def _count(self, taken: bool) -> None:
+    def _count(self, taken: bool, room: bool) -> None:
         self.bad_steps += not taken
-        self.bad_in_a_row = 0 if taken else self.bad_in_a_row + 1
+        if taken or room:
+            self.bad_in_a_row = 0 if taken else self.bad_in_a_row + 1
         if self.bad_in_a_row >= self.config.max_bad_steps:
             raise TrainingError(
                 f"{self.bad_in_a_row} steps in a row had a loss or gradient that is not finite; the last good "

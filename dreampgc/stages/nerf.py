@@ -21,7 +21,7 @@ from dreampgc.images import to_frames
 from dreampgc.optimizers import decay_rates
 from dreampgc.priors.base import LatentPrior
 from dreampgc.render import Rooms, Shading, render, render_image, sample_lights
-from dreampgc.stages.loop import Loop
+from dreampgc.stages.loop import ROOM, Loop
 from dreampgc.stages.memory import MemoryLadder
 from dreampgc.stages.recording import Outcome, RecordedStage, Recorder
 from dreampgc.stages.state import NerfState
@@ -261,15 +261,11 @@ class NerfStage(RecordedStage):
             **{name: term.detach() for name, term in terms.items()},
             **self.guidance.metrics,
         }
-        return Outcome(whole(loss, *renders), metrics, self.guidance.last)
-
-
-def whole(loss: Tensor, *renders: RenderOutput) -> Tensor:
-    """``loss``, or no number where samples of the ``renders`` did not find room: then the step is skipped."""
-    for out in renders:
-        if "whole" in out.extras:
-            loss = torch.where(out.extras["whole"], loss, torch.nan)
-    return loss
+        found_room = [render.extras["whole"] for render in renders if "whole" in render.extras]
+        if found_room:
+            metrics[ROOM] = torch.stack(found_room).all()
+            loss = torch.where(metrics[ROOM], loss, torch.nan)
+        return Outcome(loss, metrics, self.guidance.last)
 
 
 def renders_latents(config: RunConfig) -> bool:

@@ -278,6 +278,16 @@ def test_too_many_bad_steps_in_a_row_fail_the_run(tmp_path: Path, late: bool, mo
     assert state["loop"]["bad_in_a_row"] == step - 10
 
 
+def test_steps_without_room_are_skipped_and_end_no_run(tmp_path: Path) -> None:
+    stage = toy.Toy(fused=True)
+    stage.bad_losses, stage.crowded = {*range(8, 18)}, {*range(18, 50)}
+    run = toy.new_run(tmp_path / "run", 60)
+    loop = stage.train(run, QUIET)
+    assert (loop.bad_steps, loop.bad_in_a_row) == (42, 0)
+    assert stage.optimizer.state[stage.weights]["step"] == 18
+    assert not any(key.startswith("_") for line in lines(run) for key in line)
+
+
 def test_count_of_bad_steps_survives_a_resume(tmp_path: Path) -> None:
     bad = set(range(10, 29))
     whole, parts = toy.new_run(tmp_path / "whole", 30), toy.new_run(tmp_path / "parts", 30)

@@ -18,7 +18,7 @@ from dreampgc.config import load_config
 from dreampgc.console import Console
 from dreampgc.errors import DreamError
 from dreampgc.runs import Run, create_run
-from dreampgc.stages.loop import Loop
+from dreampgc.stages.loop import ROOM, Loop
 
 CADENCE = {"loop.checkpoint_every": 3, "loop.preview_every": 4, "loop.gradient_every": 5}
 
@@ -39,6 +39,8 @@ class Toy:
         #: Steps whose loss or gradient is spoilt.
         self.bad_losses: set[int] = set()
         self.bad_gradients: set[int] = set()
+        #: Steps whose loss is spoilt because something found no room.
+        self.crowded: set[int] = set()
         #: Ctrl-C comes in the step that makes so many.
         self.stop_before = 0
 
@@ -63,7 +65,7 @@ class Toy:
         if step + 1 == self.stop_before:
             signal.raise_signal(signal.SIGINT)
         loss = (self.weights - torch.randn(64, generator=self.generator)).square().sum()
-        if step in self.bad_losses:
+        if step in self.bad_losses | self.crowded:
             return loss * float("nan")
         # sqrt'(0) is infinite, and infinity times zero is no number: a finite loss with a gradient that is not.
         return loss + (0 * self.weights).sqrt().sum() if step in self.bad_gradients else loss
@@ -78,7 +80,7 @@ class Toy:
                 loss = self.loss(step)
                 taken = loop.apply(self.optimizer, loss, [self.weights])
                 self.total_loss += loss.item() if bool(taken) else 0.0
-                loop.log(step, {"loss": loss, "taken": taken})
+                loop.log(step, {"loss": loss, "taken": taken, ROOM: torch.tensor(step not in self.crowded)})
         return loop
 
 
