@@ -163,7 +163,7 @@ class LoopConfig(Section):
     keep_checkpoints: Annotated[int, Field(ge=2)] = 2
     #: On CUDA: steps recorded as graphs, their networks compiled before; recorded only; or as plain torch. auto
     #: compiles what takes long enough to be worth the wait (full-size priors, and not the preset draft). On a CPU it is
-    #: always off. Off by default until whole steps were seen to be recorded and replayed on a GPU.
+    #: always off.
     acceleration: Literal["auto", "compiled", "graphs", "off"] = "auto"
     #: So many steps in a row whose loss or gradient is not finite end the run.
     max_bad_steps: PositiveInt = 20
