@@ -13,15 +13,17 @@ import step_timing
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from random_priors import UNETS, VAE, make_network
+from random_priors import UNETS, VAE, VIEWS, make_network, make_view_prior
 
 from dreampgc.priors.catalog import PriorSource
 from dreampgc.priors.diffusion import DiffusionPrior
 
 
-@pytest.mark.parametrize(("name", "millions"), [("sd15", 859.52), ("sd21", 865.91), ("sdxl", 2567.46)])
+@pytest.mark.parametrize(
+    ("name", "millions"), [("sd15", 859.52), ("sd21", 865.91), ("sdxl", 2567.46), ("zero123-xl", 859.53)]
+)
 def test_unets_are_of_the_published_sizes(name: str, millions: float) -> None:
-    unet = make_network(UNet2DConditionModel, UNETS[name], "meta", torch.float16)
+    unet = make_network(UNet2DConditionModel, {**UNETS, "zero123-xl": VIEWS}[name], "meta", torch.float16)
     assert unet.dtype == torch.float16
     assert sum(p.numel() for p in unet.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
     assert torch.get_default_dtype() == torch.float32
@@ -31,6 +33,16 @@ def test_the_vae_is_of_the_published_size() -> None:
     vae = make_network(AutoencoderKL, VAE, "meta", torch.bfloat16)
     assert sum(p.numel() for p in vae.parameters()) / 1e6 == pytest.approx(83.65, abs=0.01)
     assert not any(p.requires_grad for p in vae.parameters())
+
+
+def test_the_prior_of_views_is_asked_for_as_many_latents_as_it_makes() -> None:
+    """The benchmark's inputs fit a prior of Zero123-XL's parts, of which the image encoder is ViT-L/14."""
+    prior = make_view_prior("meta")
+    image, (noisy, timesteps, tokens) = step_timing.network_inputs(prior, 4)
+    assert image.shape == (4, 3, 256, 256)
+    assert (noisy.shape, timesteps.shape, tokens.shape) == ((8, 8, 32, 32), (8,), (8, 1, 768))
+    assert prior.unet(noisy.half(), timesteps, encoder_hidden_states=tokens.half()).sample.shape == (8, 4, 32, 32)
+    assert sum(p.numel() for p in prior.image_encoder.parameters()) / 1e6 == pytest.approx(303.97, abs=0.01)
 
 
 def test_a_row_is_measured_and_a_part_that_fails_is_a_row_too(
