@@ -2,8 +2,10 @@
 """Run a list of prompts with the shipped defaults, and draw all results as one picture: a row a prompt, 8 views.
 
     python scripts/make_gallery.py docs/gallery.txt --runs runs/gallery --output docs/gallery.webp
+    python scripts/make_gallery.py docs/image-gallery.txt --runs runs/image-gallery --output docs/image-gallery.webp
 
-The same seed for all, none picked. Finished runs are kept, broken ones are resumed.
+Lines may also all be files of pictures: then each row begins with its picture. The same seed for all, none picked.
+Finished runs are kept, broken ones are resumed.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
+import numpy as np
 from evaluation.measuring import load_ply
+from PIL import Image
 
 from dreampgc.cameras import orbit_views
 from dreampgc.images import Frame, labelled_grid, save_image, to_frames
@@ -25,10 +29,11 @@ from dreampgc.runs import Run
 
 
 def make(prompt: str, folder: Path, options: Sequence[str]) -> None:
-    """Run one prompt into ``folder``, or go on with it."""
-    command = [sys.executable, "-m", "dreampgc", "text", "--quiet"]
+    """Run one prompt or picture into ``folder``, or go on with it."""
+    task, prior = ("image", "mini-zero123") if is_picture(prompt) else ("text", "mini")
+    command = [sys.executable, "-m", "dreampgc", task, "--quiet"]
     if not (folder / "run.json").exists():
-        command += [prompt, "--prior", "mini", "--output", str(folder), *options]
+        command += [prompt, "--prior", prior, "--output", str(folder), *options]
     elif Run(folder).state != "done":
         command += ["--resume", str(folder)]
     else:
@@ -37,17 +42,26 @@ def make(prompt: str, folder: Path, options: Sequence[str]) -> None:
     print(f"{prompt}: {'done' if code == 0 else f'exit code {code}'}", flush=True)
 
 
+def is_picture(line: str) -> bool:
+    """Whether a line of the list names a file."""
+    return Path(line).is_file()
+
+
 def draw(folders: list[Path], prompts: list[str], size: int) -> Frame:
     """Eight views of each run's mesh, exported anew; a run without a mesh ends the drawing with an error."""
-    frames, labels = [], []
+    frames, labels, columns = [], [], 8
     for folder, prompt in zip(folders, prompts, strict=True):
         subprocess.run(
             [sys.executable, "-m", "dreampgc", "export", str(folder), "--format", "ply", "--quiet"], check=True
         )
         mesh = load_ply(folder / "mesh.ply")
+        if is_picture(prompt):
+            picture = Image.open(prompt).convert("RGBA").resize((size, size))
+            paper = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+            frames, labels, columns = [*frames, np.asarray(paper.convert("RGB"))], [*labels, Path(prompt).name], 9
         frames += list(to_frames(render_mesh(mesh, orbit_views(8, elevation=20.0), height=size, width=size).image))
-        labels += [prompt, *[""] * 7]
-    return labelled_grid(frames, labels, columns=8)
+        labels += ["" if is_picture(prompt) else prompt, *[""] * 7]
+    return labelled_grid(frames, labels, columns=columns)
 
 
 def main() -> None:
@@ -60,7 +74,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     arguments, options = parser.parse_known_args()
     prompts = [line for line in arguments.prompts.read_text(encoding="utf-8").splitlines() if line.strip()]
-    folders = [arguments.runs / prompt.replace(" ", "-") for prompt in prompts]
+    folders = [arguments.runs / Path(prompt).name.replace(" ", "-") for prompt in prompts]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(make, prompts, folders, repeat(options)))
     save_image(arguments.output, draw(folders, prompts, arguments.size))

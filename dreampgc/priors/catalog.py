@@ -202,12 +202,8 @@ def _embedded(name: str) -> PriorSource:
 
 def _complete(source: PriorSource) -> PriorSource:
     """An embedded prior that can be loaded. Raises MissingError, which says what helps."""
-    if source.name == "mini-zero123" and not source.directory.is_dir():
-        raise MissingError(
-            f"this version of dreampgc does not include the weights of {source.name} yet: train them on a GPU with "
-            f"`python scripts/train_mini_zero123.py --output {source.directory}`, or use `--prior zero123-xl`"
-        )
-    if found := source.defects:
+    found = source.defects if source.directory.is_dir() else ["its folder is not there"]
+    if found:
         raise MissingError(f"this installation lacks the {source.name} prior ({'; '.join(found)}): reinstall dreampgc")
     return source
 

@@ -15,8 +15,8 @@ from dreampgc.console import json_line
 from dreampgc.files import replacing
 from dreampgc.transfer import Download
 
-#: Lines that may be on their way from a GPU before the host waits for the oldest. It needs no more to keep the GPU busy,
-#: and what it learns late it does wrong meanwhile: steps whose samples find no room are skipped.
+#: Lines that may be on their way from a GPU before the host waits for the oldest. No more are needed to keep the GPU
+#: busy, and what the host learns late it does wrong meanwhile: steps whose samples find no room are skipped.
 MOST_PENDING = 8
 
 

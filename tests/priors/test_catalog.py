@@ -130,19 +130,18 @@ def test_an_incomplete_installation(
 @pytest.mark.parametrize(
     "line", [["image", "photo.png"], ["image", "photo.png", "--prior", "mini-zero123"], ["priors", "check"]]
 )
-def test_weights_that_were_never_included(
+def test_weights_that_are_not_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One sentence about weights and what helps, none about parts, least of all those that only texts need."""
+    """One sentence about what helps, none about parts, least of all those that only texts need."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(catalog, "MINI_ZERO123_DIRECTORY", tmp_path / "nowhere")
     write_photo(tmp_path / "photo.png")
     end = ["--device", "cpu"] if line[0] == "image" else ["mini-zero123"]
     assert run_command([*line, *end]) == 3
     said = " ".join(capsys.readouterr().err.split())
-    assert said.count("does not include the weights of mini-zero123 yet: ") == 1
-    assert "`python scripts/train_mini_zero123.py --output " in said and "`--prior zero123-xl`" in said
-    assert not any(word in said for word in ("text_encoder", "tokenizer", "reinstall", "unet"))
+    assert said.count("lacks the mini-zero123 prior (its folder is not there): reinstall dreampgc") == 1
+    assert not any(word in said for word in ("text_encoder", "tokenizer", "unet"))
     assert installed("mini-zero123") is None
 
 
