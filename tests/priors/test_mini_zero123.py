@@ -30,20 +30,13 @@ def test_it_is_small_and_has_no_pickles_and_no_vae() -> None:
 
 def test_its_facts(prior: Zero123Prior) -> None:
     assert (prior.name, prior.kind, prior.image_size, prior.downsampling) == ("mini-zero123", "zero123", 128, 8)
-    assert beats_the_trivial("mask_IoU")
+    views = json.loads((MINI_ZERO123_DIRECTORY / "figures.json").read_text())["novel_views"]
+    samples, reference, mean = (views[name] for name in ("samples", "the reference itself", "the mean picture"))
+    # In pixels these weights do not beat the mean picture (13.06 and 13.25 dB): 3,000 steps are too few.
+    assert samples["PSNR_dB"] > reference["PSNR_dB"]
+    assert samples["mask_IoU"] > max(reference["mask_IoU"], mean["mask_IoU"])
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", (MINI_ZERO123_DIRECTORY / "README.md").read_text())
     assert pictures and all((MINI_ZERO123_DIRECTORY / picture).is_file() for picture in pictures)
-
-
-@pytest.mark.xfail(strict=True, reason="3,000 steps are too few: 13.06 dB, and the mean picture has 13.25")
-def test_its_pixels_are_nearer_than_trivial_ones() -> None:
-    assert beats_the_trivial("PSNR_dB")
-
-
-def beats_the_trivial(figure: str) -> bool:
-    """Whether samples are better than the reference picture and than the mean picture."""
-    views = json.loads((MINI_ZERO123_DIRECTORY / "figures.json").read_text())["novel_views"]
-    return views["samples"][figure] > max(views["the reference itself"][figure], views["the mean picture"][figure])
 
 
 def test_it_tells_views_and_objects_apart(prior: Zero123Prior) -> None:
