@@ -18,9 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
-import numpy as np
+from evaluation.image_report import picture_over_white
 from evaluation.measuring import load_ply
-from PIL import Image
 
 from dreampgc.cameras import orbit_views
 from dreampgc.images import Frame, labelled_grid, save_image, to_frames
@@ -49,19 +48,17 @@ def is_picture(line: str) -> bool:
 
 def draw(folders: list[Path], prompts: list[str], size: int) -> Frame:
     """Eight views of each run's mesh, exported anew; a run without a mesh ends the drawing with an error."""
-    frames, labels, columns = [], [], 8
+    pictured = all(map(is_picture, prompts))
+    frames, labels = [], []
     for folder, prompt in zip(folders, prompts, strict=True):
         subprocess.run(
             [sys.executable, "-m", "dreampgc", "export", str(folder), "--format", "ply", "--quiet"], check=True
         )
         mesh = load_ply(folder / "mesh.ply")
-        if is_picture(prompt):
-            picture = Image.open(prompt).convert("RGBA").resize((size, size))
-            paper = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-            frames, labels, columns = [*frames, np.asarray(paper.convert("RGB"))], [*labels, Path(prompt).name], 9
-        frames += list(to_frames(render_mesh(mesh, orbit_views(8, elevation=20.0), height=size, width=size).image))
-        labels += ["" if is_picture(prompt) else prompt, *[""] * 7]
-    return labelled_grid(frames, labels, columns=columns)
+        views = to_frames(render_mesh(mesh, orbit_views(8, elevation=20.0), height=size, width=size).image)
+        frames += [picture_over_white(Path(prompt), size), *views] if pictured else [*views]
+        labels += [Path(prompt).name, *[""] * 8] if pictured else [prompt, *[""] * 7]
+    return labelled_grid(frames, labels, columns=8 + pictured)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from dreampgc.priors.zero123 import Zero123Prior  # noqa: E402
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The recipe's numbers; the defaults made the weights that dreampgc ships."""
+    """The recipe's numbers; what the shipped weights were made with stands in their figures.json (fewer steps)."""
     parser = make_parser(__doc__, output="build/mini-zero123")
     parser.set_defaults(views=4, distance=evaluate_views.DISTANCE, fov=evaluate_views.FOV)
     parser.add_argument("--only", choices=HALVES, help="stop after this part")

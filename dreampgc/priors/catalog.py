@@ -202,8 +202,7 @@ def _embedded(name: str) -> PriorSource:
 
 def _complete(source: PriorSource) -> PriorSource:
     """An embedded prior that can be loaded. Raises MissingError, which says what helps."""
-    found = source.defects if source.directory.is_dir() else ["its folder is not there"]
-    if found:
+    if found := source.defects:
         raise MissingError(f"this installation lacks the {source.name} prior ({'; '.join(found)}): reinstall dreampgc")
     return source
 

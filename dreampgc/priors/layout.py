@@ -105,6 +105,8 @@ def home_of(part: str, directory: Path, vae: Path | None) -> Path:
 
 def defects(directory: Path, vae: Path | None = None) -> list[str]:
     """What files a model lacks, a sentence a part; empty where all parts are there. See `home_of` for ``vae``."""
+    if not directory.is_dir():
+        return ["its folder is not there"]
     if not any((directory / part).exists() for part in PARTS):
         return [f"it has none of the folders {', '.join(PARTS)}"]
     found = []

@@ -108,7 +108,7 @@ def save_sheet(tasks: Sequence[ImageTask], path: Path) -> None:
     frames, labels = [], []
     for subject, seed in subjects:
         home = settings.place(subject)
-        frames.append(_picture(home / "reference.png", settings.size))
+        frames.append(picture_over_white(home / "reference.png", settings.size))
         labels.append(f"{subject.caption}, {subject.elevation:.0f}°")
         for name in [*names, "truth"]:
             folder = home if name == "truth" else places[subject, seed, name]
@@ -117,7 +117,7 @@ def save_sheet(tasks: Sequence[ImageTask], path: Path) -> None:
     save_image(path, labelled_grid(frames, labels, columns=1 + 2 * (len(names) + 1)))
 
 
-def _picture(path: Path, size: int) -> Frame:
+def picture_over_white(path: Path, size: int) -> Frame:
     """A picture with transparency over white."""
     with Image.open(path) as image:
         white = Image.new("RGBA", image.size, "white")

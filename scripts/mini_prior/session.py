@@ -18,7 +18,7 @@ HALVES = ("data-0", "data-1")
 
 
 def make_parser(description: str | None, *, output: str) -> argparse.ArgumentParser:
-    """The options of every training script; the defaults made the weights that dreampgc ships."""
+    """The options of every training script; `mini` was made with the defaults."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(output), help="where the finished prior goes")
     parser.add_argument("--work", type=Path, default=Path(f"{output}-work"), help="checkpoints to resume from")
