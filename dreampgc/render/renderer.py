@@ -131,7 +131,8 @@ def _bundle(
     shape, device = rays.directions.shape[:3], rays.directions.device
     count = shape.numel()
     light = -views.axes()[2] if light is None else light
-    ambient = torch.as_tensor(ambient, device=device, dtype=torch.float32).expand(len(views))
+    if not isinstance(ambient, Tensor):
+        ambient = torch.full((len(views),), ambient, device=device)  # a copy to the device would halt every step
     drop = background if background.ndim == 4 else background[:, :, None, None].expand(-1, -1, height, width)
     return _Bundle(
         origins=rays.origins.reshape(count, 3),

@@ -72,6 +72,13 @@ class Recorder:
         self._recordings.move_to_end(key)
         return self._recordings[key].replay()
 
+    def give_up(self) -> None:
+        """Run everything as it is from now on, in rooms that follow what is counted."""
+        self._broken = True
+        self._recordings.clear()
+        for rooms in self._rooms:
+            rooms.plan(())
+
     def _record(self, key: Hashable, work: Callable[[], Outcome]) -> bool:
         """Whether there is a recording now."""
         if not self._gradients:
@@ -83,8 +90,7 @@ class Recorder:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # libraries and drivers each have errors of their own
-            self._broken = True
-            self._recordings.clear()
+            self.give_up()
             sentence = str(error).strip().partition("\n")[0][:200] or type(error).__name__
             self._say(f"steps cannot be recorded here and run slower ({sentence})")
             return False
@@ -116,6 +122,7 @@ class RecordedStage:
         """A rung of the memory ladder."""
         if self._recorder is None:
             return None
+        self._recorder.give_up()
         self._recorder = None
         return "steps are not recorded"
 

@@ -1,7 +1,8 @@
 """Property and fault: a step that is replayed does what it would have done, and what cannot be recorded runs as it is.
 
 There are no CUDA graphs on a CPU, so a recording is played there by doing its work again, in which every `draw` answers
-with the place that the recording kept. What a real graph does is tested in test_cuda.py.
+with the place that the recording kept, and which must neither bring numbers of the host's nor ask for the device's. What
+a real graph does is tested in test_cuda.py.
 """
 
 from __future__ import annotations
@@ -13,19 +14,31 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from dreampgc import building
-from dreampgc.building import build_image2d_stage, build_text_stage
+from dreampgc import building, references
+from dreampgc.building import build_image2d_stage, build_image_stage, build_text_stage
 from dreampgc.console import Console
 from dreampgc.priors.diffusion import DiffusionPrior
+from dreampgc.priors.zero123 import Zero123Prior
 from dreampgc.render import Rooms
 from dreampgc.runs import create_run
 from dreampgc.stages import recording as module
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.recording import Outcome, Recorder
 from dreampgc.transfer import Tape, draw
+from tests.photographs import image_config, write_photo
+from tests.priors.families import write_zero123
 from tests.small_runs import metrics, small_config
 from tests.stages.test_cuda import LIT
+
+
+class Apart(TorchDispatchMode):
+    """Forbids what a CUDA graph cannot hold: a tensor of the host's numbers, and a number of a tensor's."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket not in (torch.ops.aten.lift_fresh, torch.ops.aten._local_scalar_dense)
+        return func(*args, **(kwargs or {}))
 
 
 class Played:
@@ -42,7 +55,7 @@ class Played:
 
     def replay(self) -> Outcome:
         self.tape.refill()
-        with self.tape.playing():
+        with self.tape.playing(), Apart():
             outcome = self.work()
         for parameter, gradient in zip(
             self.parameters, torch.autograd.grad(outcome.loss, self.parameters, allow_unused=True), strict=True
@@ -85,6 +98,22 @@ def test_replayed_steps_train_like_others(
         assert other["t"] == one["t"]
         assert other["loss"] == pytest.approx(one["loss"], rel=0.02, abs=1e-3)
         assert other.get("opacity_entropy") == pytest.approx(one.get("opacity_entropy"), rel=0.02)
+
+
+def test_so_do_those_of_pictures(played: type[Played], tmp_path: Path) -> None:
+    prior = Zero123Prior.load(write_zero123(tmp_path / "tiny"))
+    config = image_config(write_photo(tmp_path / "photo.png"), loop__steps=8, regularisers__normal_smoothness=1.0)
+    found = []
+    for replayed in (False, True):
+        (folder := tmp_path / f"pictures-{replayed}").mkdir()
+        stage = build_image_stage(config, prior, references.load(config.image, folder, config.seed))
+        if replayed:
+            stage.record_steps(pytest.fail)
+        found.append(trained(stage, config, tmp_path / str(replayed)))
+    assert played.made
+    for one, other in zip(*found, strict=True):
+        assert other["t"] == one["t"]
+        assert other["loss"] == pytest.approx(one["loss"], rel=0.02)
 
 
 def test_an_image_is_replayed_bit_for_bit(mini: DiffusionPrior, played: type[Played], tmp_path: Path) -> None:
@@ -134,6 +163,27 @@ def test_what_cannot_be_recorded_is_said_once_and_runs(played: type[Played]) -> 
     assert said == ["steps cannot be recorded here and run slower (capturing failed)"]
 
 
+@pytest.mark.parametrize("reason", ["it failed", "memory is short"])
+def test_what_is_not_recorded_any_more_has_the_room_that_it_needs(played: type[Played], reason: str) -> None:
+    rooms, parameter = Rooms(), torch.ones(3, requires_grad=True)
+    if reason == "it failed":
+        played.failure = RuntimeError("capturing failed")
+    recorder_, count, size = Recorder([parameter], [rooms], lambda sentence: None), 10_000, 0
+
+    def work() -> Outcome:
+        nonlocal size
+        size = rooms.reserve("samples", 10**6, torch.tensor(count))
+        return Outcome(parameter.sum(), {}, None)
+
+    recorder_.play("a", work)
+    recorder_.play("a", work)
+    if reason != "it failed":
+        recorder_.give_up()
+    for count in (50_000, 50_000, 50_000):
+        recorder_.play("a", work)
+    assert size >= count
+
+
 def test_want_of_memory_is_for_the_ladder(played: type[Played]) -> None:
     played.failure = torch.OutOfMemoryError("full")
     recorder_, parameter = recorder()
@@ -159,7 +209,7 @@ def test_sizes_are_planned_on_a_ladder_and_differ_by_recording(played: type[Play
 
     def work() -> Outcome:
         nonlocal size
-        size = rooms.reserve("samples", 10**6, torch.tensor(int(10_000 * rooms.scale)))
+        size = rooms.reserve("samples", 10**6, torch.full((), int(10_000 * rooms.scale)))
         return Outcome(parameter.sum(), {}, None)
 
     sizes = []
