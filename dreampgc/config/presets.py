@@ -109,15 +109,22 @@ _IMAGE_FULL: dict[str, Any] = {
 }
 #: Steps at full size cost three times as much, and a tenth of the run is enough for all that they bring.
 _IMAGE_MINI: dict[str, Any] = {"render.ramp": 0.9}
-_IMAGE_STEPS: dict[Preset, int] = {"draft": 600, "standard": 1200, "high": 2400}
+_IMAGE_STEPS: dict[tuple[Preset, Family], int] = {
+    ("draft", "mini"): 140,
+    ("standard", "mini"): 400,
+    ("high", "mini"): 1200,
+    ("draft", "full"): 600,
+    ("standard", "full"): 1200,
+    ("high", "full"): 2400,
+}
 
 
 def preset_values(task: Task, preset: Preset, family: Family) -> dict[str, Any]:
     """Dotted keys and values of a preset: what differs from the defaults for this task and family of priors."""
     values = PRESETS[preset, family]
     if task == "image":
-        own = {**_IMAGE_FULL, "loop.steps": _IMAGE_STEPS[preset]} if family == "full" else _IMAGE_MINI
-        return {**values, **_IMAGE, **own}
+        own = _IMAGE_FULL if family == "full" else _IMAGE_MINI
+        return {**values, **_IMAGE, **own, "loop.steps": _IMAGE_STEPS[preset, family]}
     if task == "image2d":
         return {**values, **_IMAGE2D, "loop.steps": _IMAGE2D_STEPS[preset, family]}
     return values

@@ -14,6 +14,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from dreampgc.files import cache_folder
+from dreampgc.ops.frozen import freeze_convolutions
 from dreampgc.ops.linearise import Transpose, linearise
 from dreampgc.priors.base import LatentPrior
 from dreampgc.priors.latent import LatentDiffusion
@@ -58,8 +59,9 @@ class CompiledNetworks(Networks):
         super().__init__(unet, vae)
         for network in (unet, vae):  # the layout of the fast convolutions
             network.to(memory_format=torch.channels_last)
+        freeze_convolutions(vae.encoder)
         for convolution in vae.encoder.modules():
-            if isinstance(convolution, torch.nn.Conv2d):
+            if type(convolution) is torch.nn.Conv2d:  # those with a stride
                 convolution.register_forward_hook(lambda module, inputs, output: _Laid.apply(output))
         self._say = say
         self._encode: Function | None = None

@@ -1,8 +1,8 @@
 """Property and fault: a step that is replayed does what it would have done, and what cannot be recorded runs as it is.
 
 There are no CUDA graphs on a CPU, so a recording is played there by doing its work again, in which every `draw` answers
-with the place that the recording kept, and which must neither bring numbers of the host's nor ask for the device's. What
-a real graph does is tested in test_cuda.py.
+with the place that the recording kept, and which must neither bring numbers of the host's nor ask for the device's.
+What a real graph does is tested in test_cuda.py.
 """
 
 from __future__ import annotations
@@ -179,7 +179,8 @@ def test_what_is_not_recorded_any_more_has_the_room_that_it_needs(played: type[P
     recorder_.play("a", work)
     if reason != "it failed":
         recorder_.give_up()
-    for count in (50_000, 50_000, 50_000):
+    count = 50_000
+    for _ in range(3):
         recorder_.play("a", work)
     assert size >= count
 
