@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreampgc.cameras import Views
-from dreampgc.guidance.elevation import CANDIDATES, _around, estimate_elevation, incoherence, silhouette
+from dreampgc.guidance.elevation import CANDIDATES, USUAL, _around, _lowest, estimate_elevation, incoherence, silhouette
 from dreampgc.priors.base import Reference, ViewCondition
 from dreampgc.world.objects import HELD_OUT_SEED
 from dreampgc.world.render import Picture, render_world
@@ -89,3 +89,12 @@ def test_white_is_no_object_and_anything_darker_is() -> None:
     tones = torch.tensor([1.0, 0.98, 0.9, 0.2]).view(1, 1, 1, 4).expand(1, 3, 1, 4).clone()
     tones[0, 0, 0, 3] = 1.0  # pure red is bright in one channel only
     assert silhouette(tones).flatten().tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_views_that_say_nothing_leave_it_at_what_is_usual() -> None:
+    assert _lowest([0.3] * len(CANDIDATES)) == pytest.approx(USUAL)
+
+
+def test_views_that_fit_somewhere_are_believed() -> None:
+    misfits = [abs(candidate - 50) / 100 for candidate in CANDIDATES]
+    assert _lowest(misfits) == pytest.approx(50)

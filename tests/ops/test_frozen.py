@@ -1,4 +1,4 @@
-"""Property: a frozen convolution gives the values and gradients of an ordinary one; what cannot be one stays as it is."""
+"""Property: a frozen convolution gives the values and gradients of an ordinary one; what cannot be one stays."""
 
 from __future__ import annotations
 
