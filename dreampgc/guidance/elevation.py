@@ -25,7 +25,7 @@ CANDIDATES = tuple(float(degrees) for degrees in range(-20, 71, 10))
 #: a lamp seen from above from another lamp seen from the side: two look from higher and lower.
 AZIMUTHS = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0, 270.0, 315.0)
 RISES = (0.0, 0.0, 20.0, 0.0, 0.0, 0.0, -20.0, 0.0)
-#: The elevation of most pictures in degrees, and the misfit of being 30 away from there, as a share of the least misfit.
+#: The elevation of most pictures in degrees; the misfit of being 30 away from there, as a share of the least misfit.
 USUAL, LEANING = 20.0, 0.2
 #: Steps of sampling; points along each side of the solid; pixels along each side of a silhouette.
 STEPS, POINTS, PIXELS = 15, 40, 32

@@ -34,6 +34,8 @@ GROUPS: Groups = {
     "trained combinations": lambda row: not row["held_out"],
     "held-out combinations": lambda row: row["held_out"],
 }
+#: Pictures in a row of the contact sheet.
+_WIDEST = 15
 _LEGEND = f"""Means over the runs that did not fail. Every object's shape is held out; "held-out combinations" are
 classes in attributes that no prior saw on them. Views of runs are renders of the mesh in its own colours, over white.
 Those of `views` are the prior's samples, and their silhouette is what is not nearly white: seen like that, true
@@ -97,9 +99,9 @@ def text_of(rows: Sequence[Row], settings: Row) -> str:
 
 
 def save_sheet(tasks: Sequence[ImageTask], path: Path) -> None:
-    """Write one row an object (and seed): its picture, each variant from two unseen sides, and the truth from there.
+    """Write of each object (and seed) its picture, each variant from two unseen sides, and the truth from there.
 
-    What is not there is gray.
+    Several objects share a row where that is not too wide. What is not there is gray.
     """
     subjects = list(dict.fromkeys((task.subject, task.seed) for task in tasks))
     names = list(dict.fromkeys(task.name for task in tasks))
@@ -114,7 +116,9 @@ def save_sheet(tasks: Sequence[ImageTask], path: Path) -> None:
             folder = home if name == "truth" else places[subject, seed, name]
             frames += _sides(folder / "sides.png", settings.size)
             labels += [f"{name} {azimuth:.0f}°" for azimuth, _ in SHOWN]
-    save_image(path, labelled_grid(frames, labels, columns=1 + 2 * (len(names) + 1)))
+    columns = len(frames) // len(subjects)
+    across = min(max(1, _WIDEST // columns), len(subjects))
+    save_image(path, labelled_grid(frames, labels, columns=across * columns))
 
 
 def picture_over_white(path: Path, size: int) -> Frame:
