@@ -57,7 +57,8 @@ class _Convolved(torch.autograd.Function):
 
 
 def _mirrorable(module: nn.Conv2d) -> bool:
+    if isinstance(module.padding, str) or any(parameter.requires_grad for parameter in module.parameters()):
+        return False
     plain = module.stride == (1, 1) and module.dilation == (1, 1) and module.groups == 1
-    zeros = module.padding_mode == "zeros" and isinstance(module.padding, tuple)
-    frozen = not any(parameter.requires_grad for parameter in module.parameters())
-    return plain and zeros and frozen and all(p < k for p, k in zip(module.padding, module.kernel_size, strict=True))
+    narrow = all(pad < side for pad, side in zip(module.padding, module.kernel_size, strict=True))
+    return plain and narrow and module.padding_mode == "zeros"

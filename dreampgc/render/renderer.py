@@ -132,7 +132,8 @@ def _bundle(
     count = shape.numel()
     light = -views.axes()[2] if light is None else light
     if not isinstance(ambient, Tensor):
-        ambient = torch.full((len(views),), ambient, device=device)  # a copy to the device would halt every step
+        ambient = torch.full((), ambient, dtype=torch.float32, device=device)  # no copy, which would halt every step
+    ambient = ambient.to(device, torch.float32).expand(len(views))
     drop = background if background.ndim == 4 else background[:, :, None, None].expand(-1, -1, height, width)
     return _Bundle(
         origins=rays.origins.reshape(count, 3),
