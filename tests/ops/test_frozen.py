@@ -40,11 +40,12 @@ def both(convolution: nn.Conv2d, x: Tensor) -> list[tuple[Tensor, Tensor]]:
 def test_it_is_the_same_convolution(
     kernel: tuple[int, int], padding: tuple[int, int], channels: tuple[int, int], bias: bool, channels_last: bool
 ) -> None:
-    pad = tuple(min(p, k - 1) for p, k in zip(padding, kernel, strict=True))
+    pad = min(padding[0], kernel[0] - 1), min(padding[1], kernel[1] - 1)
     convolution = nn.Conv2d(*channels, kernel, padding=pad, bias=bias, dtype=torch.float64)
     x = torch.randn(2, channels[0], 6, 7, dtype=torch.float64)
     if channels_last:
-        convolution, x = (each.to(memory_format=torch.channels_last) for each in (convolution, x))
+        convolution.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        x = x.to(memory_format=torch.channels_last)
     (value, gradient), (frozen_value, frozen_gradient) = both(convolution, x)
     assert torch.equal(value, frozen_value)
     torch.testing.assert_close(frozen_gradient, gradient)
