@@ -1,6 +1,7 @@
-// The kernel: a block for every chunk, and, where statistics are asked for, their sum over the grid.
+// The kernels: a block for every chunk, and, where statistics are asked for, their sum over the grid by a second one.
 //
-// Sums are added in the order of threads, warps, blocks and groups of blocks: the same on every call.
+// No block waits for its writes to be seen by others: on a GPU that is what statistics would cost. Sums are added in the
+// order of threads, warps, blocks and groups of blocks: the same on every call.
 
 #pragma once
 
@@ -18,25 +19,20 @@ using Total = Tally<uint64_t>;  // of the grid
 static_assert(int64_t{kThreads} * kThreads * kMostPixels < (int64_t{1} << 32), "a group's counts fit a part");
 static_assert(sizeof(Part) == 4 * sizeof(double), "scratch memory is counted in doubles");
 
-// Where blocks leave their parts. The last block of each group of kThreads blocks to finish sums up its group, and the
-// last group the groups: one block alone would read parts long after the others are gone.
+// Where blocks leave their parts, and what sums up kThreads blocks each those of its group; `finished` counts the groups.
 struct Scratch {
   Part* blocks;
   Part* groups;
-  uint32_t* finished;  // the blocks of each group that are finished, and then the groups: 0 at first
+  uint32_t* finished;
   double* statistics;
 };
 
-DREAMPGC_INLINE uint32_t groups_of(uint32_t blocks) {
+inline uint32_t groups_of(uint32_t blocks) {
   return blocks / kThreads + (blocks % kThreads != 0);
 }
 
-inline int64_t counter_bytes(uint32_t blocks) {
-  return (int64_t{groups_of(blocks)} + 1) * sizeof(uint32_t);
-}
-
 inline int64_t scratch_doubles(uint32_t blocks) {
-  return (int64_t{blocks} + groups_of(blocks)) * 4 + (counter_bytes(blocks) + 7) / 8;
+  return (int64_t{blocks} + groups_of(blocks)) * 4 + 1;
 }
 
 inline Scratch scratch_in(double* memory, uint32_t blocks, double* statistics) {
@@ -75,12 +71,11 @@ __device__ Tally<Count> warp_total(const Tally<Count>& tally) {
   return {warp_sum(tally.sum), warp_maximum(tally.maximum), warp_sum(tally.clipped), warp_sum(tally.non_finite)};
 }
 
-// The sum over the block's threads, in thread 0.
+// The sum over the block's threads, in thread 0. Between two calls the block has to meet.
 template <typename Count>
 __device__ Tally<Count> block_total(const Tally<Count>& tally) {
   __shared__ Tally<Count> warps[kWarps];
   const Tally<Count> warp = warp_total(tally);
-  __syncthreads();  // an earlier call may still be reading
   if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = warp;
   __syncthreads();
   if (threadIdx.x >= kWarp) return {};
@@ -108,18 +103,25 @@ __device__ inline bool leave(const Part& part, Part* place, uint32_t* finished, 
   return last;
 }
 
-__device__ inline void finish(const Seen& seen, const Scratch& scratch) {
-  const uint32_t group = blockIdx.x / kThreads, groups = groups_of(gridDim.x);
-  const Part* parts = scratch.blocks + group * kThreads;
-  uint32_t count = min(gridDim.x - group * kThreads, uint32_t{kThreads});
-  Part block{};
-  block.add(seen);
-  if (!leave(block_total(block), scratch.blocks + blockIdx.x, scratch.finished + group, count)) return;
-  if (groups > 1) {
-    const Part part = sum_of<uint32_t>(parts, count);
-    if (!leave(part, scratch.groups + group, scratch.finished + groups, groups)) return;
+// Leaves what the block saw for the kernel below.
+__device__ inline void leave(const Seen& seen, const Scratch& scratch) {
+  Part mine{};
+  mine.add(seen);
+  const Part block = block_total(mine);
+  if (threadIdx.x != 0) return;
+  scratch.blocks[blockIdx.x] = block;
+  if (blockIdx.x == 0) *scratch.finished = 0;
+}
+
+// The statistics of all `blocks` of `clip`. A block for every group of them; the last one to finish sums up the groups.
+__global__ void __launch_bounds__(kThreads) sum_up(const Scratch scratch, const uint32_t blocks) {
+  const Part* parts = scratch.blocks + blockIdx.x * kThreads;
+  uint32_t count = min(blocks - blockIdx.x * kThreads, uint32_t{kThreads});
+  if (gridDim.x > 1) {
+    const Part group = sum_of<uint32_t>(parts, count);
+    if (!leave(group, scratch.groups + blockIdx.x, scratch.finished, gridDim.x)) return;
     parts = scratch.groups;
-    count = groups;
+    count = gridDim.x;
   }
   const Total total = sum_of<uint64_t>(parts, count);
   if (threadIdx.x == 0) total.write(scratch.statistics);
@@ -141,7 +143,7 @@ __global__ void __launch_bounds__(kThreads)
   put(item, at, stage);
   if constexpr (kStaged) __syncwarp();
   write(item, out, plan, at, stage);
-  if constexpr (std::is_same_v<Statistics, Seen>) finish(seen, scratch);
+  if constexpr (std::is_same_v<Statistics, Seen>) leave(seen, scratch);
 }
 
 }  // namespace dreampgc

@@ -13,13 +13,11 @@
 namespace dreampgc {
 namespace {
 
-// Memory for the parts that `blocks` leave, and for their counters, which start at 0.
+// Memory for the parts that `blocks` leave.
 std::pair<Tensor, Scratch> make_scratch(const Tensor& like, const Tensor& statistics, uint32_t blocks) {
   const Tensor memory = torch::stable::new_empty(like, {scratch_doubles(blocks)}, ScalarType::Double);
-  const Scratch scratch =
-      scratch_in(static_cast<double*>(memory.data_ptr()), blocks, static_cast<double*>(statistics.data_ptr()));
-  check(cudaMemsetAsync(scratch.finished, 0, counter_bytes(blocks), current_stream(like)));
-  return {memory, scratch};
+  return {memory,
+          scratch_in(static_cast<double*>(memory.data_ptr()), blocks, static_cast<double*>(statistics.data_ptr()))};
 }
 
 // Launches over a gradient that is not empty; `statistics` is null where nobody asks.
@@ -34,6 +32,10 @@ void launch(
     clip<T, channels(), way(), Statistics><<<blocks, kThreads, 0, current_stream(gradient)>>>(
         static_cast<const T*>(gradient.data_ptr()), static_cast<T*>(shaped.data_ptr()), plan, rule, scratch.second);
     check(cudaGetLastError());
+    if (statistics != nullptr) {
+      sum_up<<<groups_of(blocks), kThreads, 0, current_stream(gradient)>>>(scratch.second, blocks);
+      check(cudaGetLastError());
+    }
   });
 }
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dreampgc.files import cache_folder
 from dreampgc.ops.frozen import freeze_convolutions
+from dreampgc.ops.group_norm import sum_by_channel
 from dreampgc.ops.linearise import Transpose, linearise
 from dreampgc.priors.base import LatentPrior
 from dreampgc.priors.latent import LatentDiffusion
@@ -59,6 +60,8 @@ class CompiledNetworks(Networks):
         super().__init__(unet, vae)
         for network in (unet, vae):  # the layout of the fast convolutions
             network.to(memory_format=torch.channels_last)
+        for network in (unet, vae.encoder):
+            sum_by_channel(network)
         freeze_convolutions(vae.encoder)
         for convolution in vae.encoder.modules():
             if type(convolution) is torch.nn.Conv2d:  # those with a stride
