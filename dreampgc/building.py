@@ -42,9 +42,16 @@ def build_text_stage(config: RunConfig, prior: Prior) -> NerfStage:
 
 
 def build_image_stage(
-    config: RunConfig, prior: ViewPrior, pictures: Sequence[Picture], text: Prior | None = None
+    config: RunConfig,
+    prior: ViewPrior,
+    pictures: Sequence[Picture],
+    text: Prior | None = None,
+    sketch: Sequence[Picture] = (),
 ) -> ImageStage:
-    """The stage that makes a field of ``pictures``, whose elevations are known; ``text`` is the prompt's prior."""
+    """The stage that makes a field of ``pictures``, whose elevations are known; ``text`` is the prompt's prior.
+
+    ``sketch`` are pictures that it begins with.
+    """
     generator = torch.Generator().manual_seed(config.seed)
     state, rooms = _field(config, prior, generator)
     settings, parts = config.image, {}
@@ -59,7 +66,7 @@ def build_image_stage(
             perp_neg=config.guidance.perp_neg,
         )
         parts["text"] = settings.text, _distillation(config, told, generator)
-    return ImageStage(config, prior, Blend(parts), state, pictures, rooms)
+    return ImageStage(config, prior, Blend(parts), state, pictures, rooms, sketch)
 
 
 def build_image2d_stage(config: RunConfig, prior: Prior) -> Image2dStage:

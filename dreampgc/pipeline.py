@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dreampgc import references
-from dreampgc.building import Stage, build_image2d_stage, build_image_stage, build_text_stage, speed_up
+from dreampgc.building import Stage, build_image2d_stage, build_image_stage, build_text_stage, speed_up, view_guide
 from dreampgc.cameras import Views
 from dreampgc.config import RunConfig
 from dreampgc.console import Console
@@ -23,6 +23,7 @@ from dreampgc.stages.image2d import Image2dStage
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.nerf import NerfStage
 from dreampgc.stages.posing import placed_pictures
+from dreampgc.stages.sketching import drawn_sketch
 from dreampgc.trained import config_of, load_field, resolve_device
 
 #: ``(views, height, width) -> [B,H,W,3]`` uint8: a field as it is now.
@@ -120,9 +121,11 @@ def _stage(run: Run, config: RunConfig, load: Callable[[], Any], console: Consol
     if config.task == "image":
         with _timed(timings, "pictures"):
             pictures = placed_pictures(run, config, prior, console)
+            guide = partial(view_guide, config, prior, pictures)
+            sketch = drawn_sketch(run, config, guide, pictures[0], console)
         text = _second_source(config, str(prior.device))
         with _timed(timings, "load"):
-            stage = build_image_stage(config, prior, pictures, text and text.load(str(prior.device)))
+            stage = build_image_stage(config, prior, pictures, text and text.load(str(prior.device)), sketch)
     else:
         with _timed(timings, "load"):
             stage = build_text_stage(config, prior) if config.task == "text" else build_image2d_stage(config, prior)

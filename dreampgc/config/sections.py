@@ -236,6 +236,12 @@ class ImageConfig(Section):
     #: of the run.
     azimuth_start: Annotated[float, Field(gt=0, le=180)] = 45.0
     azimuth_ramp: Share = 0.3
+    #: The share of the run, at its beginning, in which the field copies a sketch: what the prior of views draws of the
+    #: object from all around, before. These steps ask no prior, so they are quick. 0: there is none.
+    sketch: Share = 0.0
+    #: How many pictures a sketch has, and what they weigh beside the ones that are given.
+    sketch_views: Annotated[int, Field(ge=1, le=64)] = 11
+    sketch_weight: NonNegativeFloat = 0.5
 
     @model_validator(mode="after")
     def _check(self) -> ImageConfig:

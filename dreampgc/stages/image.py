@@ -21,6 +21,7 @@ from dreampgc.references import Picture
 from dreampgc.render import Rooms
 from dreampgc.stages.nerf import NerfStage, Occasion
 from dreampgc.stages.recording import Outcome
+from dreampgc.stages.sketching import sketch_steps
 from dreampgc.stages.state import NerfState
 from dreampgc.transfer import draw
 from dreampgc.types import RenderOutput
@@ -29,7 +30,8 @@ from dreampgc.types import RenderOutput
 class ImageStage(NerfStage):
     """Trains a field so that it looks like its ``pictures`` from where they were taken, and fits them elsewhere.
 
-    Their elevations are known by now. The rest is that of `NerfStage`.
+    Their elevations are known by now. With a ``sketch`` (`dreampgc.stages.sketching`) the first `sketch_steps` copy its
+    pictures instead of asking the prior. The rest is that of `NerfStage`.
     """
 
     def __init__(
@@ -40,9 +42,12 @@ class ImageStage(NerfStage):
         state: NerfState,
         pictures: Sequence[Picture],
         rooms: Rooms | None = None,
+        sketch: Sequence[Picture] = (),
     ) -> None:
         super().__init__(config, prior, guidance, state, rooms)
         self.pictures = [picture.to(self.device) for picture in pictures]
+        self.sketch = [picture.to(self.device) for picture in sketch]
+        self._sketch_cameras = cameras_of(sketch, config)
         cameras = cameras_of(pictures, config)
         self._azimuths, self.cameras = cameras.azimuth, cameras.to(self.device)
         self._own_rooms = None if rooms is None else Rooms()
@@ -51,6 +56,8 @@ class ImageStage(NerfStage):
 
     def _work(self) -> Outcome:
         """The algorithm: views → image → shaped image gradient, and a picture's view → misfits; then the loss."""
+        if len(self.now.sketched):
+            return self._copied()
         views = self._views()
         out = self._render(views)
         g_image = self.guidance.image_gradient(out.image.detach(), views, self.now.step)  # data: shaped, float32
@@ -58,6 +65,22 @@ class ImageStage(NerfStage):
         terms = {**misfits, **self._regularisers(out)}
         loss = (out.image * g_image).sum() / len(views) + sum(terms.values(), out.image.new_zeros(()))
         return self._outcome(loss, terms, out, known)
+
+    def _copied(self) -> Outcome:
+        """Before the prior is asked: views of the sketch → misfits, and a picture's view → misfits; then the loss."""
+        views, size = self._views(), self.now.size
+        chosen = draw(lambda: self.now.sketched, self.device)
+        colours, masks = (x[chosen] for x in self._sketch(size))
+        background = draw(lambda: torch.rand(len(views), 3, generator=self.state.generator), self.device)
+        frame = self._frame(views, size) | {"background": background}
+        frame["normals"] = self.config.regularisers.normal_smoothness > 0
+        out = self._draw(views, self.rooms, **frame)
+        weight = self.config.image.sketch_weight
+        copied = self._misfits(out, colours + (1 - masks) * background[:, :, None, None], masks)
+        known, misfits = self._compare()
+        terms = {f"sketch_{name}": weight * misfit for name, misfit in copied.items()}
+        terms |= {**misfits, **self._regularisers(out)}
+        return self._outcome(sum(terms.values(), out.image.new_zeros(())), terms, out, known)
 
     def preview(self, done: int) -> NDArray[np.uint8]:
         """Each picture above the field from its camera, then four sides, lit and as depth: ``[2S, (R+4)S, 3]``."""
@@ -78,7 +101,14 @@ class ImageStage(NerfStage):
 
     def _occasion(self, step: int) -> Occasion:
         picture = int(torch.randint(len(self.pictures), (), generator=self.state.generator))
-        return replace(super()._occasion(step), picture=picture)
+        occasion = replace(super()._occasion(step), picture=picture)
+        if not self.sketch or step >= sketch_steps(self.config):
+            return occasion
+        chosen = torch.randint(len(self.sketch), (len(occasion.views),), generator=self.state.generator)
+        views = self._sketch_cameras[chosen]
+        if self.rooms is not None:
+            self.rooms.scale = views.magnification()
+        return replace(occasion, views=views, sketched=chosen)
 
     def _all_rooms(self) -> list[Rooms]:
         return super()._all_rooms() + ([] if self._own_rooms is None else [self._own_rooms])
@@ -93,21 +123,31 @@ class ImageStage(NerfStage):
         number, size = self.now.picture, self._resolution(self.now.step)
         camera = self.cameras[number : number + 1]
         background = draw(lambda: torch.rand(1, 3, generator=self.state.generator), self.device)
-        picture, settings = self._picture(number, size), self.config.image
+        picture, settings, pixels = self._picture(number, size), self.config.image, self.prior.image_size**2
         frame = self._frame(camera, size) | {"background": background, "normals": picture.normals is not None}
         known = self._draw(camera, self._own_rooms, **frame)
         seen = picture.mask * known.opacity.detach()
-        misfits = {
-            "rgb": settings.rgb * (known.image - picture.over(background)).square().sum(dim=1).mean(),
-            "mask": settings.mask * (known.opacity - picture.mask).square().mean(),
-        }
+        misfits = self._misfits(known, picture.over(background), picture.mask)
         if picture.depth is not None:
-            misfits["depth"] = settings.depth * losses.depth_disagreement(known.depth, picture.depth, seen)
+            misfits["depth"] = pixels * settings.depth * losses.depth_disagreement(known.depth, picture.depth, seen)
         if picture.normals is not None and known.normals is not None:
             normals = as_seen(known.normals, camera)
-            misfits["normals"] = settings.normals * losses.normal_disagreement(normals, picture.normals, seen)
-        pixels = self.prior.image_size**2
-        return known, {name: pixels * misfit for name, misfit in misfits.items()}
+            misfits["normals"] = pixels * settings.normals * losses.normal_disagreement(normals, picture.normals, seen)
+        return known, misfits
+
+    def _misfits(self, out: RenderOutput, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """By how much ``out`` differs from an ``image`` with a ``mask``: weighted means over views, by name."""
+        settings, pixels = self.config.image, self.prior.image_size**2
+        return {
+            "rgb": pixels * settings.rgb * (out.image - image).square().sum(dim=1).mean(),
+            "mask": pixels * settings.mask * (out.opacity - mask).square().mean(),
+        }
+
+    @functools.cache  # noqa: B019
+    def _sketch(self, size: int) -> tuple[Tensor, Tensor]:
+        """Colours ``[K,3,size,size]`` and masks ``[K,1,size,size]`` of the sketch."""
+        small = [picture.resized(size) for picture in self.sketch]
+        return torch.cat([picture.colour for picture in small]), torch.cat([picture.mask for picture in small])
 
     @functools.cache  # noqa: B019 (a stage lives as long as its run; there are two sizes)
     def _picture(self, number: int, size: int) -> Picture:

@@ -38,8 +38,8 @@ from dreampgc.stages.journal import MOST_PENDING, Journal
 _TAKEN, ROOM = "_taken", "_room"
 #: What a checkpoint holds: tensors by name, and what JSON can hold.
 State = tuple[dict[str, Tensor], dict[str, Any]]
-#: ``done -> [H,W,3]`` uint8 picture; must not draw from the stage's random generators.
-Picture = Callable[[int], Frame]
+#: ``done -> [H,W,3]`` uint8 picture, or None; must not draw from the stage's random generators.
+Picture = Callable[[int], Frame | None]
 
 
 class Loop:
@@ -222,6 +222,8 @@ class Loop:
         self._settle()
         path = self.run.path / folder / f"step-{self._done:06d}.png"
         frame = draw(self._done)
+        if frame is None:
+            return
         with self._storage():
             save_image(path, frame)
         self.console.event(folder.removesuffix("s"), step=self._done, path=path)

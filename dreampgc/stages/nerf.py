@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,9 @@ _GROWING = ("opacity_entropy", "distortion")
 class Occasion:
     """What the host decides about a step before any of it runs: those of one `kind` differ in numbers alone.
 
-    ``views`` are on the CPU, ``size`` is that of the render in pixels (or latents), ``picture`` the number of the
-    picture that is compared with, where there are pictures.
+    ``views`` are on the CPU, ``size`` is that of the render in pixels (or latents). Where there are pictures,
+    ``picture`` is the number of the one that is compared with; in steps that copy a sketch, ``sketched`` ``[B]`` are
+    those of its pictures.
     """
 
     step: int
@@ -47,11 +48,12 @@ class Occasion:
     shading: Shading
     size: int
     picture: int = 0
+    sketched: Tensor = field(default_factory=functools.partial(torch.empty, 0, dtype=torch.int64))
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """What a recording is of."""
-        return self.shading, self.size, self.picture
+        return self.shading, self.size, self.picture, len(self.sketched) > 0
 
 
 class NerfStage(RecordedStage):

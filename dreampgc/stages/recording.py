@@ -106,11 +106,10 @@ class RecordedStage:
     _recorder: Recorder | None = None
     _record: Record | None = None  # the last step's
 
-    def gradient_picture(self, done: int) -> Frame:
-        """The last step's image gradient, before and after shaping; its norms at every pixel."""
+    def gradient_picture(self, done: int) -> Frame | None:
+        """The last step's image gradient, before and after shaping; its norms at every pixel. None: there was none."""
         last = self._record
-        assert last is not None, "a gradient is drawn after a step"
-        return draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
+        return last and draw_gradient(last.gradient.raw, last.gradient.shaped, last.threshold, last.norm)
 
     def _play(self, kind: Hashable, work: Callable[[], Outcome]) -> Outcome:
         """What ``work`` gives, as it is or replayed."""

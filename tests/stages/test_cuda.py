@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,15 @@ def test_no_step_waits_for_the_device(prior: DiffusionPrior, tmp_path: Path, opt
     assert sum(line["loss"] is None for line in lines) <= 2
 
 
-def test_nor_does_one_of_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.0, 1.0], ids=["guided", "copied from a sketch"])
+def test_nor_does_one_of_pictures(tmp_path: Path, share: float) -> None:
     prior, photo = Zero123Prior.load(write_zero123(tmp_path / "tiny"), "cuda"), write_photo(tmp_path / "photo.png")
-    smooth = {"regularisers__normal_smoothness": 1.0}
-    config = image_config(photo, device="cuda", loop__steps=40, render__ramp=1.0, **smooth)
+    options = {"regularisers__normal_smoothness": 1.0, "image__sketch": share}
+    config = image_config(photo, device="cuda", loop__steps=40, render__ramp=1.0, **options)
     (folder := tmp_path / "pictures").mkdir()
-    stage = build_image_stage(config, prior, references.load(config.image, folder, config.seed))
+    [picture] = pictures = references.load(config.image, folder, config.seed)
+    sketch = [replace(picture, azimuth=azimuth) for azimuth in (90.0, 180.0)] if share else []
+    stage = build_image_stage(config, prior, pictures, sketch=sketch)
     run, _ = train_stage(stage, tmp_path / "run", watched=(25, 35))
     assert sum(line["loss"] is None for line in metrics(run.path)) <= 2
 

@@ -8,6 +8,7 @@ What a real graph does is tested in test_cuda.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,19 +101,24 @@ def test_replayed_steps_train_like_others(
         assert other.get("opacity_entropy") == pytest.approx(one.get("opacity_entropy"), rel=0.02)
 
 
-def test_so_do_those_of_pictures(played: type[Played], tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.0, 1.0], ids=["guided", "copied from a sketch"])
+def test_so_do_those_of_pictures(played: type[Played], tmp_path: Path, share: float) -> None:
     prior = Zero123Prior.load(write_zero123(tmp_path / "tiny"))
-    config = image_config(write_photo(tmp_path / "photo.png"), loop__steps=8, regularisers__normal_smoothness=1.0)
+    options = {"regularisers__normal_smoothness": 1.0, "image__sketch": share}
+    config = image_config(write_photo(tmp_path / "photo.png"), loop__steps=8, **options)
     found = []
     for replayed in (False, True):
         (folder := tmp_path / f"pictures-{replayed}").mkdir()
-        stage = build_image_stage(config, prior, references.load(config.image, folder, config.seed))
+        [picture] = pictures = references.load(config.image, folder, config.seed)
+        sketch = [replace(picture, azimuth=azimuth) for azimuth in (90.0, 180.0)] if share else []
+        stage = build_image_stage(config, prior, pictures, sketch=sketch)
         if replayed:
             stage.record_steps(pytest.fail)
         found.append(trained(stage, config, tmp_path / str(replayed)))
     assert played.made
     for one, other in zip(*found, strict=True):
-        assert other["t"] == one["t"]
+        assert other.get("t") == one.get("t")
+        assert ("sketch_rgb" in other) == (share > 0)
         assert other["loss"] == pytest.approx(one["loss"], rel=0.02)
 
 
