@@ -127,8 +127,9 @@ __global__ void __launch_bounds__(kThreads) sum_up(const Scratch scratch, const 
   if (threadIdx.x == 0) total.write(scratch.statistics);
 }
 
+// Three blocks a multiprocessor leave 40 registers a thread, which three channels always fit.
 template <typename T, int C, Access A, typename Statistics>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, C == 3 ? 3 : 2)
     clip(const T* __restrict__ in, T* __restrict__ out, const Plan plan, const Rule rule, const Scratch scratch) {
   constexpr bool kStaged = Item<T, C, A>::kStaged;
   __shared__ Quad stages[kStaged ? kThreads * C : 1];
