@@ -40,9 +40,8 @@ def done(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three steps from two pictures to a turntable, not to be changed."""
     folder = tmp_path_factory.mktemp("image")
     front, side = write_photo(folder / "front.png"), write_photo(folder / "side.png")
-    config = image_config(
-        front, prior=str(directory), loop__steps=3, image__views=((str(side), 90.0, 0.0),), image__elevation="auto"
-    )
+    options = {"image__views": ((str(side), 90.0, 0.0),), "image__elevation": "auto", "image__sketch": 0.3}
+    config = image_config(front, prior=str(directory), loop__steps=3, **options)
     path = pipeline.create(config, folder / "run", QUIET)
     front.unlink()
     side.unlink()
@@ -61,7 +60,7 @@ def photo(tmp_path: Path) -> Path:
 
 def arguments(file: Path, directory: Path, output: Path, **options: Any) -> list[str]:
     """A small image run as a command line."""
-    chosen = SMALL | {"image.framing": "keep", "image.size": 64, "loop.steps": 2} | options
+    chosen = SMALL | {"image.framing": "keep", "image.size": 64, "image.sketch": 0.0, "loop.steps": 2} | options
     dotted = [f"--set={key}={value}" for key, value in chosen.items() if "." in key]
     line = ["image", str(file), "--prior", str(directory), "--device", "cpu", "--output", str(output), "--quiet"]
     return [*line, *dotted]
@@ -75,6 +74,7 @@ def test_an_image_run_leaves_the_contract_s_files_and_its_pictures(done: Path) -
         "run.json",
         "reference.png",
         "reference-1.png",
+        "sketch.png",
         "checkpoints/step-000003/state.safetensors",
         "checkpoints/step-000003/state.json",
         "previews/step-000003.png",
