@@ -25,7 +25,7 @@ def write_photo(path: Path, *, size: int = 64, colours: tuple[Any, Any] = (TOP, 
 
 
 def image_config(file: Path, **options: Any) -> Any:
-    """A small image run from in front: a given elevation, no sketch; ``options`` as for `small_config`."""
+    """A small image run from in front, with an elevation that is given; ``options`` as for `small_config`."""
     given = {
         "task": "image",
         "prompt": "",
@@ -33,7 +33,6 @@ def image_config(file: Path, **options: Any) -> Any:
         "image__framing": "keep",
         "image__size": 64,
         "image__elevation": 10.0,
-        "image__sketch": 0.0,
         "cameras__distance": (2.4, 2.4),
         "cameras__fov": (45.0, 45.0),
         "guidance__scale": 3.0,

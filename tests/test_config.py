@@ -89,12 +89,6 @@ def test_image_runs_look_with_the_camera_of_the_picture(key: tuple[Any, Any]) ->
     assert load_config(assignments=["guidance.scale=5"], options=options).guidance.scale == 5.0
 
 
-@pytest.mark.parametrize(("preset", "family", "expected"), [("standard", "mini", True), ("standard", "full", False)])
-def test_runs_of_few_steps_begin_with_a_sketch(preset: Any, family: Any, expected: bool) -> None:
-    options = {"task": "image", "image.file": "dog.png", "preset": preset}
-    assert (load_config(options=options, family=lambda *_: family).image.sketch > 0) == expected
-
-
 def test_only_an_image_run_needs_no_prompt_and_is_called_after_its_picture() -> None:
     options = {"task": "image", "image.file": "pictures/my dog.png"}
     assert load_config(options=options).title == "my dog.png"

@@ -60,7 +60,7 @@ def photo(tmp_path: Path) -> Path:
 
 def arguments(file: Path, directory: Path, output: Path, **options: Any) -> list[str]:
     """A small image run as a command line."""
-    chosen = SMALL | {"image.framing": "keep", "image.size": 64, "image.sketch": 0.0, "loop.steps": 2} | options
+    chosen = SMALL | {"image.framing": "keep", "image.size": 64, "loop.steps": 2} | options
     dotted = [f"--set={key}={value}" for key, value in chosen.items() if "." in key]
     line = ["image", str(file), "--prior", str(directory), "--device", "cpu", "--output", str(output), "--quiet"]
     return [*line, *dotted]

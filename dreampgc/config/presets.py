@@ -109,8 +109,6 @@ _IMAGE_FULL: dict[str, Any] = {
 }
 #: Steps at full size cost three times as much, and a tenth of the run is enough for all that they bring.
 _IMAGE_MINI: dict[str, Any] = {"render.ramp": 0.9}
-#: Where steps are few, a first shape is had from pictures. With 1,200 steps of 4 views it has not been tried.
-_IMAGE_SKETCH: dict[tuple[Preset, Family], float] = {("draft", "mini"): 0.2, ("standard", "mini"): 0.2}
 _IMAGE_STEPS: dict[tuple[Preset, Family], int] = {
     ("draft", "mini"): 140,
     ("standard", "mini"): 400,
@@ -126,8 +124,7 @@ def preset_values(task: Task, preset: Preset, family: Family) -> dict[str, Any]:
     values = PRESETS[preset, family]
     if task == "image":
         own = _IMAGE_FULL if family == "full" else _IMAGE_MINI
-        sketch = {"image.sketch": _IMAGE_SKETCH.get((preset, family), 0.0)}
-        return {**values, **_IMAGE, **own, **sketch, "loop.steps": _IMAGE_STEPS[preset, family]}
+        return {**values, **_IMAGE, **own, "loop.steps": _IMAGE_STEPS[preset, family]}
     if task == "image2d":
         return {**values, **_IMAGE2D, "loop.steps": _IMAGE2D_STEPS[preset, family]}
     return values
