@@ -44,6 +44,22 @@ def mini() -> DiffusionPrior:
 
 
 @pytest.fixture(scope="session")
+def tiny_zero123(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a tiny random Zero123, not to be changed."""
+    from tests.priors.families import write_zero123
+
+    return write_zero123(tmp_path_factory.mktemp("zero123") / "tiny")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A small picture of an object over nothing."""
+    from tests.photographs import write_photo
+
+    return write_photo(tmp_path / "photo.png")
+
+
+@pytest.fixture(scope="session")
 def finished(mini: DiffusionPrior, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three steps from text to turntable, not to be changed."""
     from dreampgc import pipeline

@@ -24,24 +24,18 @@ from dreampgc.runs import Run, create_run
 from dreampgc.viewer.reading import read_run
 from tests.commands import refused
 from tests.photographs import image_config, write_photo
-from tests.priors.families import write_zero123
 from tests.small_runs import SMALL, StopsAt, metrics, require_same
 
 QUIET = Console(quiet=True)
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_zero123(tmp_path_factory.mktemp("zero123") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def done(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(tiny_zero123: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three steps from two pictures to a turntable, not to be changed."""
     folder = tmp_path_factory.mktemp("image")
     front, side = write_photo(folder / "front.png"), write_photo(folder / "side.png")
     options = {"image__views": ((str(side), 90.0, 0.0),), "image__elevation": "auto", "image__sketch": 0.3}
-    config = image_config(front, prior=str(directory), loop__steps=3, **options)
+    config = image_config(front, prior=str(tiny_zero123), loop__steps=3, **options)
     path = pipeline.create(config, folder / "run", QUIET)
     front.unlink()
     side.unlink()
@@ -53,16 +47,11 @@ def run(done: Path, tmp_path: Path) -> Path:
     return shutil.copytree(done, tmp_path / "run")
 
 
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    return write_photo(tmp_path / "photo.png")
-
-
-def arguments(file: Path, directory: Path, output: Path, **options: Any) -> list[str]:
+def arguments(file: Path, tiny_zero123: Path, output: Path, **options: Any) -> list[str]:
     """A small image run as a command line."""
     chosen = SMALL | {"image.framing": "keep", "image.size": 64, "loop.steps": 2} | options
     dotted = [f"--set={key}={value}" for key, value in chosen.items() if "." in key]
-    line = ["image", str(file), "--prior", str(directory), "--device", "cpu", "--output", str(output), "--quiet"]
+    line = ["image", str(file), "--prior", str(tiny_zero123), "--device", "cpu", "--output", str(output), "--quiet"]
     return [*line, *dotted]
 
 
@@ -112,10 +101,10 @@ def test_a_finished_run_goes_on_without_its_photographs(run: Path) -> None:
 
 
 def test_twenty_steps_are_ten_and_ten_bit_for_bit(
-    directory: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_zero123: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the photograph is gone when the run goes on, and with an elevation that was estimated."""
-    options = {"prior": str(directory), "loop__steps": 20, "loop__checkpoint_every": 7, "image__elevation": "auto"}
+    options = {"prior": str(tiny_zero123), "loop__steps": 20, "loop__checkpoint_every": 7, "image__elevation": "auto"}
     config = image_config(photo, **options)
     whole = pipeline.create(config, tmp_path / "whole", QUIET)
     with monkeypatch.context() as patch:
@@ -130,8 +119,8 @@ def test_twenty_steps_are_ten_and_ten_bit_for_bit(
     assert Run(parts).record["elevation"] == Run(whole).record["elevation"]
 
 
-def test_a_start_that_was_killed_before_its_pictures_goes_on(directory: Path, photo: Path, tmp_path: Path) -> None:
-    config = image_config(photo, prior=str(directory), loop__steps=2)
+def test_a_start_that_was_killed_before_its_pictures_goes_on(tiny_zero123: Path, photo: Path, tmp_path: Path) -> None:
+    config = image_config(photo, prior=str(tiny_zero123), loop__steps=2)
     run = create_run(config, tmp_path / "run", prior="tiny", device="cpu")
     assert not (run.path / "reference.png").exists()
     pipeline.resume(run.path, QUIET)
@@ -139,21 +128,21 @@ def test_a_start_that_was_killed_before_its_pictures_goes_on(directory: Path, ph
     require_same(pipeline.create(config, tmp_path / "whole", QUIET), run.path, 2)
 
 
-def test_nothing_but_the_pictures_counts_without_guidance(directory: Path, photo: Path, tmp_path: Path) -> None:
+def test_nothing_but_the_pictures_counts_without_guidance(tiny_zero123: Path, photo: Path, tmp_path: Path) -> None:
     """The baseline that evaluations need; there are no gradients to draw."""
-    config = image_config(photo, prior=str(directory), loop__steps=2, image__guidance=0.0)
+    config = image_config(photo, prior=str(tiny_zero123), loop__steps=2, image__guidance=0.0)
     path = pipeline.create(config, tmp_path / "run", QUIET)
     assert not (path / "gradients").exists()
     assert "gradient_median" not in metrics(path)[0]
 
 
 def test_a_prompt_is_for_a_second_prior(
-    directory: Path, photo: Path, tmp_path: Path, mini: DiffusionPrior, monkeypatch: pytest.MonkeyPatch,
+    tiny_zero123: Path, photo: Path, tmp_path: Path, mini: DiffusionPrior, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(PriorSource, "load", lambda source, device, dtype=None: mini)
     output = tmp_path / "run"
-    line = arguments(photo, directory, output)
+    line = arguments(photo, tiny_zero123, output)
     assert "'spaceship'" in refused(capsys, *line, "--prompt", "a spaceship")
     assert not output.exists()
     assert run_command([*line, "--elevation", "10", "--prompt", "a wooden car"]) == 0
@@ -175,20 +164,20 @@ def test_a_prior_of_texts_takes_no_picture(photo: Path, tmp_path: Path, capsys: 
 
 
 def test_a_picture_without_an_object_leaves_no_folder(
-    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_zero123: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGBA", (64, 64)).save(tmp_path / "clear.png")
     Image.new("RGB", (64, 64), "white").save(tmp_path / "blank.png")
     for name in ("clear", "blank"):
-        assert name in refused(capsys, *arguments(tmp_path / f"{name}.png", directory, tmp_path / "run"))
+        assert name in refused(capsys, *arguments(tmp_path / f"{name}.png", tiny_zero123, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
 def test_auto_is_a_prior_of_views_and_says_so(
-    directory: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_zero123: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[str] = []
-    source = PriorSource("mini-zero123", directory)
+    source = PriorSource("mini-zero123", tiny_zero123)
     monkeypatch.setattr(catalog, "resolve", lambda name, device: (asked.append(name), source)[1])
     assert resolve_views("auto", "cuda:0") == resolve_views("auto", "cpu") == source
     assert asked == ["zero123-xl", "mini-zero123"]
@@ -198,12 +187,12 @@ def test_auto_is_a_prior_of_views_and_says_so(
     assert Run(path).record["prior"] == "mini-zero123"
 
 
-def test_the_photograph_is_cut_out_and_framed_in_the_run(directory: Path, tmp_path: Path) -> None:
+def test_the_photograph_is_cut_out_and_framed_in_the_run(tiny_zero123: Path, tmp_path: Path) -> None:
     """A small object in a corner of a plain picture becomes a centred one over nothing."""
     pixels = np.full((96, 128, 3), 235, np.uint8)
     pixels[10:50, 20:50] = (200, 30, 30)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    options = {"image__framing": "fit", "prior": str(directory), "loop__steps": 1}
+    options = {"image__framing": "fit", "prior": str(tiny_zero123), "loop__steps": 1}
     path = pipeline.create(image_config(tmp_path / "photo.png", **options), tmp_path / "run", QUIET)
     with Image.open(path / "reference.png") as picture:
         alpha = np.asarray(picture)[..., 3] > 127

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from dreampgc.cameras import Views
 from dreampgc.guidance.guides import Known, ViewGuide
-from dreampgc.guidance.sampling import sample_pictures
+from dreampgc.guidance.sampling import first_noise, sample_pictures
 from dreampgc.priors.base import ViewPrior
 
 #: Elevations that are tried, in degrees, evenly.
@@ -57,9 +57,7 @@ def estimate_elevation(
     prior draws its views once, and again only where a candidate changes what it is told (Stable-Zero123). ``report``
     hears how many candidates are done.
     """
-    side = prior.image_size // prior.downsampling
-    shape = (len(AZIMUTHS) - 1, prior.latent_channels, side, side)
-    noise = torch.randn(shape, generator=generator).to(prior.device)
+    noise = first_noise(prior, len(AZIMUTHS) - 1, generator)
     told, silhouettes, misfits = torch.empty(0), mask, []
     for number, candidate in enumerate(CANDIDATES, start=1):
         guide = ViewGuide(prior, [Known(prior.condition(image, candidate), 0.0, distance)], scale=scale)

@@ -11,6 +11,13 @@ from torch import Tensor
 from dreampgc.cameras import Views
 from dreampgc.guidance.guides import Guide
 from dreampgc.guidance.schedule import TRAIN_STEPS
+from dreampgc.priors.base import LatentPrior
+
+
+def first_noise(prior: LatentPrior, count: int, generator: torch.Generator) -> Tensor:
+    """What `sample_pictures` begins with for ``count`` views: latents ``[count,4,s,s]`` from ``generator`` (CPU)."""
+    side = prior.image_size // prior.downsampling
+    return torch.randn(count, prior.latent_channels, side, side, generator=generator).to(prior.device)
 
 
 @torch.no_grad()

@@ -75,7 +75,7 @@ class ImageStage(NerfStage):
         frame = self._frame(views, size) | {"background": background}
         frame["normals"] = self.config.regularisers.normal_smoothness > 0
         out = self._draw(views, self.rooms, **frame)
-        weight = self.config.image.sketch_weight
+        weight = self.config.image.sketch_weight * self.prior.image_size**2
         copied = self._misfits(out, colours + (1 - masks) * background[:, :, None, None], masks)
         known, misfits = self._compare()
         terms = {f"sketch_{name}": weight * misfit for name, misfit in copied.items()}
@@ -105,10 +105,7 @@ class ImageStage(NerfStage):
         if not self.sketch or step >= sketch_steps(self.config):
             return occasion
         chosen = torch.randint(len(self.sketch), (len(occasion.views),), generator=self.state.generator)
-        views = self._sketch_cameras[chosen]
-        if self.rooms is not None:
-            self.rooms.scale = views.magnification()
-        return replace(occasion, views=views, sketched=chosen)
+        return replace(occasion, views=self._sketch_cameras[chosen], sketched=chosen)
 
     def _all_rooms(self) -> list[Rooms]:
         return super()._all_rooms() + ([] if self._own_rooms is None else [self._own_rooms])
@@ -123,24 +120,25 @@ class ImageStage(NerfStage):
         number, size = self.now.picture, self._resolution(self.now.step)
         camera = self.cameras[number : number + 1]
         background = draw(lambda: torch.rand(1, 3, generator=self.state.generator), self.device)
-        picture, settings, pixels = self._picture(number, size), self.config.image, self.prior.image_size**2
+        picture, settings = self._picture(number, size), self.config.image
         frame = self._frame(camera, size) | {"background": background, "normals": picture.normals is not None}
         known = self._draw(camera, self._own_rooms, **frame)
         seen = picture.mask * known.opacity.detach()
         misfits = self._misfits(known, picture.over(background), picture.mask)
         if picture.depth is not None:
-            misfits["depth"] = pixels * settings.depth * losses.depth_disagreement(known.depth, picture.depth, seen)
+            misfits["depth"] = settings.depth * losses.depth_disagreement(known.depth, picture.depth, seen)
         if picture.normals is not None and known.normals is not None:
             normals = as_seen(known.normals, camera)
-            misfits["normals"] = pixels * settings.normals * losses.normal_disagreement(normals, picture.normals, seen)
-        return known, misfits
+            misfits["normals"] = settings.normals * losses.normal_disagreement(normals, picture.normals, seen)
+        pixels = self.prior.image_size**2
+        return known, {name: pixels * misfit for name, misfit in misfits.items()}
 
     def _misfits(self, out: RenderOutput, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """By how much ``out`` differs from an ``image`` with a ``mask``: weighted means over views, by name."""
-        settings, pixels = self.config.image, self.prior.image_size**2
+        settings = self.config.image
         return {
-            "rgb": pixels * settings.rgb * (out.image - image).square().sum(dim=1).mean(),
-            "mask": pixels * settings.mask * (out.opacity - mask).square().mean(),
+            "rgb": settings.rgb * (out.image - image).square().sum(dim=1).mean(),
+            "mask": settings.mask * (out.opacity - mask).square().mean(),
         }
 
     @functools.cache  # noqa: B019

@@ -107,6 +107,8 @@ class NerfStage(RecordedStage):
     def _step(self, loop: Loop, step: int) -> None:
         """What the host decides, then the work, as it is or replayed, then the descent."""
         self.now = self._occasion(step)
+        if self.rooms is not None:
+            self.rooms.scale = self.now.views.magnification()
         self.guidance.at(step)
         found = self._play(self.now.kind, self._work)
         loop.apply(self.state.optimizer, found.loss, self.parameters)
@@ -147,8 +149,6 @@ class NerfStage(RecordedStage):
             cameras.batch, self.state.generator, elevation=cameras.elevation, distance=cameras.distance, fov=cameras.fov
         )
         views = self._turned(views, step)
-        if self.rooms is not None:
-            self.rooms.scale = views.magnification()
         size = self.prior.image_size // self.prior.downsampling if self.latent else self._resolution(step)
         return Occasion(step, views, self._shading(), size)
 

@@ -16,7 +16,7 @@ from dreampgc.config import RunConfig
 from dreampgc.console import Console
 from dreampgc.guidance.elevation import silhouette
 from dreampgc.guidance.guides import ViewGuide
-from dreampgc.guidance.sampling import sample_pictures
+from dreampgc.guidance.sampling import first_noise, sample_pictures
 from dreampgc.images import labelled_grid, save_image, to_frames
 from dreampgc.references import Picture
 from dreampgc.runs import Run
@@ -64,9 +64,7 @@ def sketch(
     rise = torch.tensor([RISES[(number - 1) % len(RISES)] for number in numbers])
     elevation = (picture.elevation + rise).clamp(*config.cameras.elevation)
     distance, fov = (torch.full_like(azimuth, value) for value in (settings.distance, settings.fov))
-    side = prior.image_size // prior.downsampling
-    generator = torch.Generator().manual_seed(config.seed)
-    noise = torch.randn(count, prior.latent_channels, side, side, generator=generator).to(prior.device)
+    noise = first_noise(prior, count, torch.Generator().manual_seed(config.seed))
     views = Views(azimuth, elevation, distance, fov)
     images = sample_pictures(guide, views.to(prior.device), noise, STEPS, report).float().cpu()
     masks = silhouette(images)

@@ -19,7 +19,7 @@ from dreampgc.config import RunConfig, load_config
 from dreampgc.errors import MissingError
 from dreampgc.files import replacing
 from dreampgc.guidance.elevation import silhouette
-from dreampgc.guidance.sampling import sample_pictures
+from dreampgc.guidance.sampling import first_noise, sample_pictures
 from dreampgc.images import Frame, save_image, to_frames
 from dreampgc.priors.catalog import resolve_views
 from dreampgc.priors.zero123 import Zero123Prior
@@ -201,9 +201,8 @@ class ViewsTask(ImageTask):
         estimate = judged_elevation(config, prior, picture).elevation
         if picture.elevation is None:
             picture = replace(picture, elevation=estimate)
-        views, side = self.subject.views(), prior.image_size // prior.downsampling
-        shape = (len(views), prior.latent_channels, side, side)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(config.seed)).to(prior.device)
+        views = self.subject.views()
+        noise = first_noise(prior, len(views), torch.Generator().manual_seed(config.seed))
         guide = view_guide(config, prior, [picture])
         return sample_pictures(guide, views.to(prior.device), noise, SAMPLE_STEPS).cpu(), estimate
 

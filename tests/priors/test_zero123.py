@@ -36,18 +36,13 @@ AZIMUTH, ELEVATION, DISTANCE = torch.tensor([0.0, 90.0]), torch.tensor([10.0, -3
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_zero123(tmp_path_factory.mktemp("zero123") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def prior(directory: Path) -> Zero123Prior:
-    return Zero123Prior.load(directory)
+def prior(tiny_zero123: Path) -> Zero123Prior:
+    return Zero123Prior.load(tiny_zero123)
 
 
 @pytest.fixture
-def copy(directory: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(directory, tmp_path / "copy")
+def copy(tiny_zero123: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(tiny_zero123, tmp_path / "copy")
 
 
 @pytest.fixture
@@ -64,11 +59,11 @@ def noisy() -> tuple[Tensor, Tensor]:
     return torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(1)), torch.tensor([10, 900])
 
 
-def test_facts_come_from_the_directory(directory: Path, prior: Zero123Prior) -> None:
+def test_facts_come_from_the_directory(tiny_zero123: Path, prior: Zero123Prior) -> None:
     as_protocol: ViewPrior = prior
     assert (as_protocol.name, prior.image_size, prior.downsampling, prior.kind) == ("tiny", 32, 8, "zero123")
-    assert Zero123Prior.load(directory, name="owner/Stable-Zero123-diffusers").kind == "stable-zero123"
-    assert Zero123Prior.load(directory, kind="stable-zero123").kind == "stable-zero123"
+    assert Zero123Prior.load(tiny_zero123, name="owner/Stable-Zero123-diffusers").kind == "stable-zero123"
+    assert Zero123Prior.load(tiny_zero123, kind="stable-zero123").kind == "stable-zero123"
     for model in (prior.unet, prior.vae, prior.image_encoder, prior.projection):
         assert not model.training
         assert not any(parameter.requires_grad for parameter in model.parameters())
@@ -76,20 +71,20 @@ def test_facts_come_from_the_directory(directory: Path, prior: Zero123Prior) -> 
 
 @pytest.mark.parametrize("kind", ["zero123", "stable-zero123"])
 @torch.no_grad()
-def test_the_noise_is_that_of_the_bare_modules(directory: Path, image: Tensor, kind: Kind) -> None:
-    prior = Zero123Prior.load(directory, kind=kind)
+def test_the_noise_is_that_of_the_bare_modules(tiny_zero123: Path, image: Tensor, kind: Kind) -> None:
+    prior = Zero123Prior.load(tiny_zero123, kind=kind)
     z, t = noisy()
     found = prior.predict_noise(z, t, prior.view(prior.condition(image, 20.0), AZIMUTH, ELEVATION, DISTANCE))
-    encoder = CLIPVisionModelWithProjection.from_pretrained(directory / "image_encoder")
+    encoder = CLIPVisionModelWithProjection.from_pretrained(tiny_zero123 / "image_encoder")
     embedding = encoder(prior.processor(image, do_rescale=False, return_tensors="pt").pixel_values).image_embeds
-    latents = AutoencoderKL.from_pretrained(directory / "vae").encode(2 * image - 1).latent_dist.mode()
+    latents = AutoencoderKL.from_pretrained(tiny_zero123 / "vae").encode(2 * image - 1).latent_dist.mode()
     last = [math.radians(70)] * 2 if kind == "stable-zero123" else [0.0, 0.5]
     pose = torch.tensor(
         [[math.radians(-10), 0.0, 1.0, last[0]], [math.radians(30), 1.0, 0.0, last[1]]], dtype=torch.float32
     )
-    weights = load_file(directory / "clip_camera_projection" / "diffusion_pytorch_model.safetensors")
+    weights = load_file(tiny_zero123 / "clip_camera_projection" / "diffusion_pytorch_model.safetensors")
     tokens = torch.cat([embedding.expand(2, -1), pose], 1) @ weights["proj.weight"].T + weights["proj.bias"]
-    unet = UNet2DConditionModel.from_pretrained(directory / "unet")
+    unet = UNet2DConditionModel.from_pretrained(tiny_zero123 / "unet")
     expected = unet(torch.cat([z, latents.expand(2, -1, -1, -1)], 1), t, tokens[:, None]).sample
     # the processor may round colours to bytes before it resizes, or after
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
@@ -177,8 +172,8 @@ def test_the_methods_of_propagation_take_it(prior: Zero123Prior, reference: Refe
     assert found.image.isfinite().all() and found.image.abs().sum() > 0
 
 
-def test_the_same_numbers_twice_and_sample_by_sample(directory: Path, prior: Zero123Prior, image: Tensor) -> None:
-    other, (z, t) = Zero123Prior.load(directory), noisy()
+def test_the_same_numbers_twice_and_sample_by_sample(tiny_zero123: Path, prior: Zero123Prior, image: Tensor) -> None:
+    other, (z, t) = Zero123Prior.load(tiny_zero123), noisy()
 
     def answer(asked: Zero123Prior) -> Tensor:
         return asked.predict_noise(z, t, asked.view(asked.condition(image, 20.0), AZIMUTH, ELEVATION, DISTANCE))
@@ -188,23 +183,23 @@ def test_the_same_numbers_twice_and_sample_by_sample(directory: Path, prior: Zer
     torch.testing.assert_close(answer(other), answer(prior))
 
 
-def configure(directory: Path, part: str, **values: object) -> None:
-    path = directory / part / ("preprocessor_config.json" if part == "feature_extractor" else "config.json")
+def configure(tiny_zero123: Path, part: str, **values: object) -> None:
+    path = tiny_zero123 / part / ("preprocessor_config.json" if part == "feature_extractor" else "config.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def truncate(directory: Path) -> None:
-    path = directory / "image_encoder" / "model.safetensors"
+def truncate(tiny_zero123: Path) -> None:
+    path = tiny_zero123 / "image_encoder" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def lose_the_bias(directory: Path) -> None:
-    path = directory / "clip_camera_projection" / "diffusion_pytorch_model.safetensors"
+def lose_the_bias(tiny_zero123: Path) -> None:
+    path = tiny_zero123 / "clip_camera_projection" / "diffusion_pytorch_model.safetensors"
     save_file({"proj.weight": load_file(path)["proj.weight"]}, path, metadata={"format": "pt"})
 
 
-def replace_the_projection(directory: Path) -> None:
-    CLIPCameraProjection(16, 6).save_pretrained(directory / "clip_camera_projection")
+def replace_the_projection(tiny_zero123: Path) -> None:
+    CLIPCameraProjection(16, 6).save_pretrained(tiny_zero123 / "clip_camera_projection")
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
@@ -239,15 +234,15 @@ def test_a_unet_of_text_is_refused(copy: Path, tiny_model: Path) -> None:
         Zero123Prior.load(copy)
 
 
-def test_the_check_recognises_it(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["priors", "check", str(directory)]) == 0
+def test_the_check_recognises_it(tiny_zero123: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["priors", "check", str(tiny_zero123)]) == 0
     captured = capsys.readouterr()
     assert captured.out.count("right") == len(VIEW_PARTS)
     assert "Zero123 or Stable-Zero123, picture and pose of width 16" in captured.err
 
 
-def test_the_catalogue_keeps_text_and_views_apart(directory: Path, tiny_model: Path) -> None:
-    source = resolve(str(directory))
+def test_the_catalogue_keeps_text_and_views_apart(tiny_zero123: Path, tiny_model: Path) -> None:
+    source = resolve(str(tiny_zero123))
     assert source.load_views().image_size == 32
     for ask in (lambda: source.check_prompt("a dog"), source.load):
         with pytest.raises(InputError, match="understands no text"):
@@ -255,11 +250,11 @@ def test_the_catalogue_keeps_text_and_views_apart(directory: Path, tiny_model: P
     with pytest.raises(InputError, match="image_encoder is missing"):
         resolve(str(tiny_model)).load_views()
     with pytest.raises(InputError, match="not a Stable Diffusion"):
-        DiffusionPrior.load(directory)
+        DiffusionPrior.load(tiny_zero123)
 
 
-def test_its_files_are_fetched_and_no_others(directory: Path) -> None:
-    names = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
+def test_its_files_are_fetched_and_no_others(tiny_zero123: Path) -> None:
+    names = [path.relative_to(tiny_zero123).as_posix() for path in tiny_zero123.rglob("*") if path.is_file()]
     assert choose_files([*names, "README.md", "safety_checker/config.json", "unet/other.bin"]) == sorted(names)
 
 
@@ -303,8 +298,10 @@ def test_the_embedded_one_incomplete(embedded: Path, lost: str, says: str) -> No
         resolve("mini-zero123")
 
 
-def test_small_views_want_the_presets_of_small_priors(tmp_path: Path, directory: Path) -> None:
-    assert family("mini-zero123", "cpu") == family(str(directory), "cpu") == resolve(str(directory)).family == "mini"
+def test_small_views_want_the_presets_of_small_priors(tmp_path: Path, tiny_zero123: Path) -> None:
+    assert (
+        family("mini-zero123", "cpu") == family(str(tiny_zero123), "cpu") == resolve(str(tiny_zero123)).family == "mini"
+    )
     large = write_zero123(tmp_path / "large", sample_size=32)
     assert family("zero123-xl", "cpu") == family(str(large), "cpu") == resolve(str(large)).family == "full"
     (large / "unet" / "config.json").write_text("{")

@@ -28,22 +28,10 @@ from dreampgc.stages.image import ImageStage, as_seen
 from dreampgc.stages.loop import Loop
 from dreampgc.stages.posing import ASSUMED, placed_pictures
 from tests.photographs import image_config, write_photo
-from tests.priors.families import write_zero123
 from tests.small_runs import metrics
 
 QUIET = Console(quiet=True)
 GREEN, YELLOW = (0.1, 0.8, 0.1), (0.9, 0.9, 0.1)
-
-
-@pytest.fixture(scope="module")
-def views(tmp_path_factory: pytest.TempPathFactory) -> Zero123Prior:
-    """A tiny random prior of views; it is frozen."""
-    return Zero123Prior.load(write_zero123(tmp_path_factory.mktemp("zero123") / "tiny"))
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    return write_photo(tmp_path / "photo.png")
 
 
 def pictures_of(config: RunConfig, folder: Path) -> list[Picture]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
-from dreampgc import pipeline, references
+from dreampgc import pipeline
 from dreampgc.building import build_image_stage, view_guide
 from dreampgc.cameras import fixed_views
-from dreampgc.config import RunConfig
 from dreampgc.console import Console
 from dreampgc.errors import Interrupted
 from dreampgc.guidance.guides import ViewGuide
@@ -21,36 +19,12 @@ from dreampgc.priors.zero123 import Zero123Prior
 from dreampgc.references import Picture
 from dreampgc.render import render_image
 from dreampgc.runs import create_run
-from dreampgc.stages.image import ImageStage
-from dreampgc.stages.loop import Loop
 from dreampgc.stages.sketching import STEPS, drawn_sketch, sketch, sketch_steps
-from tests.photographs import image_config, write_photo
-from tests.priors.families import write_zero123
-from tests.small_runs import StopsAt, metrics, require_same
-from tests.stages.test_image import ABLE
+from tests.photographs import image_config
+from tests.small_runs import StopsAt, require_same
+from tests.stages.test_image import ABLE, GREEN, pictures_of, train
 
 QUIET = Console(quiet=True)
-GREEN = (0.1, 0.8, 0.1)
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_zero123(tmp_path_factory.mktemp("zero123") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def views(directory: Path) -> Zero123Prior:
-    return Zero123Prior.load(directory)
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    return write_photo(tmp_path / "photo.png")
-
-
-def pictures_of(config: RunConfig, folder: Path) -> list[Picture]:
-    folder.mkdir(exist_ok=True)
-    return references.load(config.image, folder, config.seed)
 
 
 def green(azimuth: float) -> Picture:
@@ -97,13 +71,6 @@ def test_how_long_it_is_copied(photo: Path, share: float, steps: int, expected: 
     assert sketch_steps(image_config(photo, image__sketch=share, loop__steps=steps)) == expected
 
 
-def trained(stage: ImageStage, folder: Path) -> list[dict[str, Any]]:
-    run, state = create_run(stage.config, folder), stage.state
-    with run.active(), Loop(run, stage.config.loop, QUIET, save=state.save, load=state.load) as loop:
-        stage.train(loop)
-    return metrics(folder)
-
-
 def test_the_field_copies_it_where_nothing_is_known_and_the_picture_in_front(
     views: Zero123Prior, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +79,7 @@ def test_the_field_copies_it_where_nothing_is_known_and_the_picture_in_front(
     pictures = pictures_of(config, tmp_path / "pictures")
     stage = build_image_stage(config, views, pictures, sketch=drawn)
     monkeypatch.setattr(stage.guidance, "image_gradient", lambda *_: pytest.fail("the prior was asked"))
-    lines = trained(stage, tmp_path / "run")
+    lines = train(stage, tmp_path / "run")
     assert lines[-1]["sketch_rgb"] < 0.3 * lines[0]["sketch_rgb"]
     assert lines[-1]["rgb"] < 0.5 * lines[0]["rgb"]
     assert "t" not in lines[0]
@@ -135,15 +102,15 @@ def test_then_the_prior_is_asked(views: Zero123Prior, photo: Path, tmp_path: Pat
         assert [90.0 * (1 + number) for number in occasion.sketched.tolist()] == occasion.views.azimuth.tolist()
     assert all(len(occasion.sketched) == 0 for occasion in seen[3:])
     assert seen[0].kind != seen[3].kind
-    lines = trained(stage, tmp_path / "run")
+    lines = train(stage, tmp_path / "run")
     assert ["t" in line for line in lines] == ["sketch_rgb" not in line for line in lines] == [False] * 3 + [True] * 3
 
 
 def test_a_run_that_stops_while_it_copies_goes_on_bit_for_bit(
-    directory: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_zero123: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There are pictures of gradients only of steps that had some; the sketch is there to be looked at."""
-    options = {"prior": str(directory), "image__sketch": 0.6, "image__sketch_views": 3, "loop__gradient_every": 5}
+    options = {"prior": str(tiny_zero123), "image__sketch": 0.6, "image__sketch_views": 3, "loop__gradient_every": 5}
     config = image_config(photo, loop__steps=20, **options)
     whole = pipeline.create(config, tmp_path / "whole", QUIET)
     with monkeypatch.context() as patch:
